@@ -1,0 +1,36 @@
+# make alone lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export GOTOOLCHAIN ?= local
+
+# What ships is built without cgo; the same flags everywhere share one build cache.
+BUILD := CGO_ENABLED=0 GOFLAGS=-trimpath
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/concord
+	@mkdir -p bin
+	$(BUILD) go build -o bin/concord ./cmd/concord
+
+.PHONY: demo
+demo: build ## two organizations trust each other, end to end (ends by itself within a minute)
+	@$(BUILD) go build -o bin/demo ./tests/demo && $(BUILD) go build -o bin/demo-workload ./tests/demo/workload
+	@echo built
+	@bin/demo --concord bin/concord --workload bin/demo-workload
+
+.PHONY: demo-up
+demo-up: build ## leave the demo's two domains running and print what to try (Ctrl-C ends them)
+	@$(BUILD) go build -o bin/demo ./tests/demo && $(BUILD) go build -o bin/demo-workload ./tests/demo/workload
+	@echo built
+	@bin/demo --concord bin/concord --workload bin/demo-workload --up
+
+.PHONY: test
+test: ## gofmt, vet, staticcheck, govulncheck and every test with -race
+	@go run ./tests/check
+
+.PHONY: bench
+bench: ## the figures of docs/performance.md: floor, ours, ratio, aim (B=group for some)
+	@$(BUILD) go run ./tests/bench $(if $(B),--group $(B))
