@@ -32,6 +32,10 @@ type Caller struct {
 	RequestID string
 	// Cause is why, in the caller's words; "api" or the command's name if they gave none.
 	Cause string
+	// SeenIndex is the newest log index that an answer to this caller has shown.
+	// A read waits up to a second until this node has applied it, so that
+	// everybody reads what they wrote, on any node; 0 waits for nothing.
+	SeenIndex uint64
 }
 
 // Has reports whether the caller was given role.
