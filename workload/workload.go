@@ -25,7 +25,7 @@ type Entry struct {
 	ID            string // UUID unless the creator chose one
 	SPIFFEID      spiffeid.ID
 	ParentID      spiffeid.ID            // the built-in alias /spire/agent/concord if the creator gave none
-	Selectors     []attest.Selector      // sorted, at least one
+	Selectors     []attest.Selector      // sorted, at least one, none twice
 	FederatesWith []spiffeid.TrustDomain // sorted; a domain without a bundle is an absent peer, not an error
 	X509TTL       time.Duration          // 0: the domain's default
 	JWTTTL        time.Duration          // 0: the domain's default
