@@ -1,0 +1,6 @@
+package state
+
+// DeleteEntry deletes a registration entry.
+type DeleteEntry struct {
+	ID string
+}
