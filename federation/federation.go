@@ -31,8 +31,8 @@ type JWTAuthority struct {
 // never changes it.
 type Bundle struct {
 	TrustDomain spiffeid.TrustDomain
-	X509        []*x509.Certificate // in the document's order, no repetitions
-	JWT         []JWTAuthority      // in the document's order, each ID once
+	X509        []*x509.Certificate // no repetitions; the order means nothing, Parse and Publish give the canonical one
+	JWT         []JWTAuthority      // each ID once; order as above
 
 	Sequence  uint64 // 0 and !Sequenced if the document has none
 	Sequenced bool
