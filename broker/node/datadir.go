@@ -1,0 +1,70 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// dataDir is where a node keeps what it must not lose. Others may pass through
+// it to the sockets; private is for the node's user alone.
+type dataDir string
+
+func (d dataDir) private() string   { return filepath.Join(string(d), "private") }
+func (d dataDir) raft() string      { return filepath.Join(d.private(), "raft") }
+func (d dataDir) kek() string       { return filepath.Join(d.private(), "kek") }
+func (d dataDir) audit() string     { return filepath.Join(d.private(), "audit") }
+func (d dataDir) admin() string     { return filepath.Join(string(d), "admin.sock") }
+func (d dataDir) workload() string  { return filepath.Join(string(d), "workload.sock") }
+func (d dataDir) addresses() string { return filepath.Join(string(d), "addresses.json") }
+
+// maxSocketPath is what the kernel takes (unix(7)): 108 bytes with the final zero.
+const maxSocketPath = 107
+
+// prepare makes the directories, with their modes whatever the umask is.
+func (d dataDir) prepare() error {
+	absolute, err := filepath.Abs(d.workload())
+	if err != nil {
+		return err
+	}
+	if len(absolute) > maxSocketPath && len(d.workload()) > maxSocketPath {
+		return fmt.Errorf("the data directory's path is too long: %s has %d bytes, a socket's path may have %d; choose a shorter data-dir", d.workload(), len(d.workload()), maxSocketPath)
+	}
+	for _, dir := range []struct {
+		path string
+		mode os.FileMode
+	}{{string(d), 0o711}, {d.private(), 0o700}} {
+		if err := os.MkdirAll(dir.path, dir.mode); err != nil {
+			return fmt.Errorf("make the data directory: %w", err)
+		}
+		if err := os.Chmod(dir.path, dir.mode); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// Addresses are what a node really listens on; addresses.json holds them.
+type Addresses struct {
+	API    string `json:"api"`
+	Raft   string `json:"raft"`
+	Bundle string `json:"bundle"`
+	Ops    string `json:"ops"`
+}
+
+// write replaces addresses.json in one step: a reader sees all of it or none.
+func (d dataDir) write(a Addresses) error {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	fresh := d.addresses() + ".new"
+	if err := os.WriteFile(fresh, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the addresses: %w", err)
+	}
+	if err := os.Chmod(fresh, 0o644); err != nil {
+		return fmt.Errorf("write the addresses: %w", err)
+	}
+	return os.Rename(fresh, d.addresses())
+}

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// stack is what has been started, in order. Stopping unwinds it: intake first,
+// the store last.
+type stack struct {
+	log   *slog.Logger
+	parts []part
+}
+
+type part struct {
+	name string
+	stop func(context.Context) error
+}
+
+// push adds a part; stop is given a context that ends when patience does.
+func (s *stack) push(name string, stop func(context.Context) error) {
+	s.parts = append(s.parts, part{name, stop})
+}
+
+// unwind stops everything, last in first out, and goes on after a failure.
+func (s *stack) unwind(ctx context.Context) error {
+	var errs []error
+	for i := len(s.parts) - 1; i >= 0; i-- {
+		p := s.parts[i]
+		begun := time.Now()
+		if err := p.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", p.name, err))
+		}
+		s.log.Debug("stopped", "part", p.name, "took", time.Since(begun))
+	}
+	s.parts = nil
+	return errors.Join(errs...)
+}
+
+// machine is a loop that runs until its context ends.
+type machine struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// run starts a machine and pushes it. A machine that ends by itself with an
+// error ends the node: fail is told.
+func (s *stack) run(name string, fail func(error), loop func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &machine{cancel: cancel}
+	m.done.Go(func() {
+		if err := loop(ctx); err != nil && ctx.Err() == nil {
+			fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	s.push(name, func(context.Context) error {
+		m.cancel()
+		m.done.Wait()
+		return nil
+	})
+}
