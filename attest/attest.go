@@ -5,6 +5,7 @@ package attest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,13 +81,19 @@ func Subset(want, have []Selector) bool {
 	return true
 }
 
+// ErrProcessLost says that the process that called has ended, was replaced or
+// changed, so that nothing observed is known to be of it. Other errors of an
+// attestation are of the observer's side and may pass.
+var ErrProcessLost = errors.New("the process that called is no longer what it was")
+
 // Process is a local process that called, as the kernel names it. Whoever
 // accepted its connection holds what keeps the PID from meaning another process.
 type Process struct {
 	PID int32
 	UID uint32
 	GID uint32
-	// Alive reports nil while the PID still means the process that called.
+	// Alive reports nil while the PID still means the process that called,
+	// otherwise why not: ErrProcessLost, or what keeps it from being known.
 	// An attestor asks it again after its last observation.
 	Alive func() error
 }
