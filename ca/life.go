@@ -107,7 +107,8 @@ func (a Authority) PublicKey() (crypto.PublicKey, error) {
 	return pub, nil
 }
 
-// Validate says what is wrong with a as an authority of td.
+// Validate says what is wrong with a as an authority of td; a zero td is any
+// one.
 func (a Authority) Validate(td spiffeid.TrustDomain) error {
 	switch {
 	case a.Use != X509 && a.Use != JWT:
@@ -154,8 +155,8 @@ func (a Authority) validateRoot(td spiffeid.TrustDomain) error {
 		return bad("is not a CA's")
 	case cert.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign:
 		return bad("must have the key usages keyCertSign and cRLSign and no other")
-	case len(cert.URIs) != 1 || cert.URIs[0].String() != td.IDString():
-		return bad("must name exactly " + td.IDString())
+	case !names(cert, td):
+		return bad("must have exactly one URI SAN, the ID of its trust domain")
 	case !cert.NotBefore.Equal(a.NotBefore) || !cert.NotAfter.Equal(a.NotAfter):
 		return bad("is valid for another time than the authority")
 	case !bytes.Equal(cert.RawIssuer, cert.RawSubject):
@@ -165,4 +166,14 @@ func (a Authority) validateRoot(td spiffeid.TrustDomain) error {
 		return errors.Join(bad("is not signed by its own key"), err)
 	}
 	return nil
+}
+
+// names reports whether cert's one URI SAN is the ID of td, or of any trust
+// domain if td is zero.
+func names(cert *x509.Certificate, td spiffeid.TrustDomain) bool {
+	if len(cert.URIs) != 1 {
+		return false
+	}
+	id, err := idFromURI(cert.URIs[0])
+	return err == nil && id.Path() == "" && (td.IsZero() || id.TrustDomain() == td)
 }
