@@ -69,7 +69,10 @@ func VerifyJWTSVID(token, audience string, keys JWTKeys, now time.Time) (JWTClai
 	if claims.KeyID, err = t.verify(set); err != nil {
 		return JWTClaims{}, fmt.Errorf("of trust domain %s: %w", claims.ID.TrustDomain(), err)
 	}
-	return claims, claims.check(audience, now)
+	if err := claims.check(audience, now); err != nil {
+		return JWTClaims{}, err
+	}
+	return claims, nil
 }
 
 // check holds the rules that need an audience and a clock (RFC 7519 §4.1).
