@@ -2,7 +2,6 @@ package workload
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 	"time"
 
@@ -31,9 +30,9 @@ func Order(a, b *Entry) int {
 // Match returns the entries that a workload with the selectors have is
 // entitled to at now, in Order: not those that have expired, nor those whose
 // SVID an agent stores instead of serving it. have is sorted.
-func Match(entries iter.Seq[*Entry], have []attest.Selector, now time.Time) []*Entry {
+func Match(entries []*Entry, have []attest.Selector, now time.Time) []*Entry {
 	var out []*Entry
-	for e := range entries {
+	for _, e := range entries {
 		if e.Matches(have) && !e.Expired(now) && !e.StoreSVID {
 			out = append(out, e)
 		}
