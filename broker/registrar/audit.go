@@ -1,0 +1,73 @@
+package registrar
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/concord-id/concord/broker"
+	"github.com/concord-id/concord/broker/state"
+)
+
+// AuditRecord says who changed what, why and when, or was refused.
+type AuditRecord = state.AuditRecord
+
+// AuditFilter says which records are asked for: those that pass all that is
+// set. The zero value asks for every record that there is.
+type AuditFilter struct {
+	After    uint64 // only records with a higher log index
+	From, To time.Time
+	Actor    string
+	Kind     string // "put_entry"
+	Subject  string
+	Refused  *bool
+	Limit    int  // at most so many; 0: all
+	Follow   bool // then waits for more until the context ends
+}
+
+// Keeps reports whether record passes f; Limit and Follow are for the reader.
+func (f AuditFilter) Keeps(record AuditRecord) bool {
+	return record.Index > f.After &&
+		(f.From.IsZero() || !record.At.Before(f.From)) &&
+		(f.To.IsZero() || record.At.Before(f.To)) &&
+		(f.Actor == "" || record.Actor == f.Actor) &&
+		(f.Kind == "" || record.Kind == f.Kind) &&
+		(f.Subject == "" || record.Subject == f.Subject) &&
+		(f.Refused == nil || (record.Code != "") == *f.Refused)
+}
+
+// Trail is the audit trail that this node keeps.
+type Trail interface {
+	// Records yields the records that filter keeps, in the order of the log. It
+	// ends after the newest, unless filter says to follow. An error is the last
+	// that it yields.
+	Records(ctx context.Context, filter AuditFilter) iter.Seq2[AuditRecord, error]
+	// Verify reads the whole trail and returns how many records it has, and an
+	// error that says where the chain is broken.
+	Verify(ctx context.Context) (records int, err error)
+}
+
+// Audit yields the records of the audit trail that filter keeps.
+func (r *Registrar) Audit(ctx context.Context, who broker.Caller, filter AuditFilter) (iter.Seq2[AuditRecord, error], error) {
+	if _, err := r.read(ctx, who, "read the audit trail"); err != nil {
+		return nil, err
+	}
+	if filter.Limit < 0 {
+		return nil, broker.Refuse(broker.InvalidArgument, "limit %d is negative: give the most records wanted, or 0 for all", filter.Limit)
+	}
+	return r.parts.Trail.Records(ctx, filter), nil
+}
+
+// VerifyAudit checks the chain of this node's audit trail against the state.
+// It returns how many records it read; FailedPrecondition says where the chain
+// is broken.
+func (r *Registrar) VerifyAudit(ctx context.Context, who broker.Caller) (records int, err error) {
+	if _, err := r.read(ctx, who, "verify the audit trail"); err != nil {
+		return 0, err
+	}
+	records, err = r.parts.Trail.Verify(ctx)
+	if err != nil && ctx.Err() == nil && broker.CodeOf(err) == "" {
+		err = broker.Refuse(broker.FailedPrecondition, "the audit trail of this node is broken: %v", err)
+	}
+	return records, err
+}

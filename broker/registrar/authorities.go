@@ -1,0 +1,91 @@
+package registrar
+
+import (
+	"context"
+	"time"
+
+	"github.com/concord-id/concord/broker"
+	"github.com/concord-id/concord/broker/state"
+	"github.com/concord-id/concord/ca"
+)
+
+// Authorities returns the authorities of a use, the first prepared first.
+// Their sealed keys are left out.
+func (r *Registrar) Authorities(ctx context.Context, who broker.Caller, use ca.Use) ([]ca.Authority, error) {
+	view, err := r.read(ctx, who, "read authorities")
+	if err != nil {
+		return nil, err
+	}
+	if err := known(use); err != nil {
+		return nil, err
+	}
+	var out []ca.Authority
+	for _, a := range view.Authorities(use) {
+		out = append(out, *shown(a))
+	}
+	return out, nil
+}
+
+// Readiness is whether a prepared authority may be activated without force.
+type Readiness struct {
+	Authority ca.Authority
+	Ready     bool
+	Earliest  time.Time // when the publication window is over
+}
+
+// Readiness returns the readiness of each prepared authority of a use.
+func (r *Registrar) Readiness(ctx context.Context, who broker.Caller, use ca.Use) ([]Readiness, error) {
+	authorities, err := r.Authorities(ctx, who, use)
+	if err != nil {
+		return nil, err
+	}
+	domain, err := r.domain()
+	if err != nil {
+		return nil, err
+	}
+	var out []Readiness
+	for _, a := range authorities {
+		if a.Status == ca.Prepared {
+			earliest := ca.Earliest(a, domain.Settings.PublicationWindow)
+			out = append(out, Readiness{Authority: a, Earliest: earliest, Ready: !time.Now().Before(earliest)})
+		}
+	}
+	return out, nil
+}
+
+// shown is an authority as it may be shown: without its sealed key.
+func shown(a ca.Authority) *ca.Authority {
+	a.Sealed = nil
+	return &a
+}
+
+// authority returns an authority as it may be shown, nil if there is none.
+func authority(view *state.View, use ca.Use, id string) *ca.Authority {
+	a, ok := view.Authority(use, id)
+	if !ok {
+		return nil
+	}
+	return shown(a)
+}
+
+func known(use ca.Use) error {
+	if use != ca.X509 && use != ca.JWT {
+		return broker.Refuse(broker.InvalidArgument, "%s is not a use of an authority: say x509 or jwt", use)
+	}
+	return nil
+}
+
+// terms are what the life of authorities depends on now.
+func (r *Registrar) terms(view *state.View, s state.Settings) ca.Terms {
+	longest := s.JWTTTL
+	for e := range view.Entries() {
+		longest = max(longest, e.JWTTTL)
+	}
+	return ca.Terms{
+		Window:          s.PublicationWindow,
+		AuthorityTTL:    s.RootTTL,
+		IntermediateTTL: s.IntermediateTTL,
+		JWTTTL:          longest,
+		Staleness:       r.parts.Staleness,
+	}
+}
