@@ -77,7 +77,7 @@ func makeKEK(path string) error {
 	if err := os.Link(temp.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
 }
 
 // syncDir brings the name of a new file to the disk.
