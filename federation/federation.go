@@ -87,4 +87,5 @@ type Status struct {
 	Polls       uint64
 	Changes     uint64
 	Bytes       int
+	Alarms      []string // what a person has to hear of although the poll may have succeeded, in words
 }

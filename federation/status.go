@@ -34,7 +34,8 @@ type Progress struct {
 	NextPoll    time.Time
 	Polls       uint64
 	Changes     uint64
-	Bytes       int // of the last document
+	Bytes       int      // of the last document
+	Alarms      []string // of the last attempt, see Verdict.Alarms
 }
 
 // Status is what is to be said of a relationship at now. held is the bundle in
@@ -50,6 +51,7 @@ func (p Progress) Status(held *Bundle, now time.Time) Status {
 		Polls:       p.Polls,
 		Changes:     p.Changes,
 		Bytes:       p.Bytes,
+		Alarms:      p.Alarms,
 	}
 	if held != nil {
 		s.Sequence = held.Sequence

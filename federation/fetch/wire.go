@@ -1,0 +1,188 @@
+package fetch
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// wire is one authenticated connection to an endpoint. It has no goroutine and
+// no buffer of its own between requests, so that a kept one costs little and
+// whatever a peer sends unasked stays in the kernel.
+type wire struct {
+	meter   *meter
+	tls     *tls.Conn
+	address string
+	peer    *x509.Certificate
+	until   time.Time // not reused from then on
+	used    bool      // has answered a request before
+}
+
+// open connects to l and authenticates the endpoint by a. most bounds the
+// address's class, see dialer.connect.
+func (f *fetcher) open(ctx context.Context, l location, a anchor, most reach) (*wire, reach, error) {
+	config, err := a.config(l.host)
+	if err != nil {
+		return nil, most, err
+	}
+	conn, most, err := f.dialer.connect(ctx, l.host, l.port, most)
+	if err != nil {
+		return nil, most, err
+	}
+	m := &meter{Conn: conn, left: f.limits.wireBytes()}
+	w := &wire{meter: m, tls: tls.Client(m, config), address: l.address()}
+	if err := f.handshake(ctx, w); err != nil {
+		_ = conn.Close()
+		return nil, most, err
+	}
+	state := w.tls.ConnectionState()
+	w.peer = state.PeerCertificates[0]
+	w.until = time.Now().Add(f.limits.KeepFor)
+	if end := a.end(state); end.Before(w.until) {
+		w.until = end
+	}
+	return w, most, nil
+}
+
+func (f *fetcher) handshake(ctx context.Context, w *wire) error {
+	if err := w.meter.phase(f.limits.TLS); err != nil {
+		return transferError("in the TLS handshake with "+w.address, f.limits.TLS, err)
+	}
+	err := w.tls.HandshakeContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return handshakeError(w.address, f.limits.TLS, err)
+	}
+	return nil
+}
+
+// close ends the connection at once; no peer can hold it open.
+func (w *wire) close() { _ = w.meter.Conn.Close() }
+
+// errSilent is wrapped when a kept connection broke before any byte of an
+// answer: the request is then sent again on a new one.
+var errSilent = errors.New("the kept connection was gone")
+
+// readers are lent to connections for the time of a request.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+
+// ask sends a GET for l on w and reads the whole answer. If ctx ends the
+// connection is closed.
+func (f *fetcher) ask(ctx context.Context, w *wire, l location, etag string, keep bool) (*answer, error) {
+	stop := context.AfterFunc(ctx, w.close)
+	defer stop()
+	w.meter.left = f.limits.wireBytes()
+	if err := w.meter.phase(f.limits.Headers); err != nil {
+		return nil, w.silence(transferError("as the request was sent", f.limits.Headers, err))
+	}
+	if _, err := w.tls.Write(requestBytes(ctx, l, etag, keep)); err != nil {
+		return nil, w.silence(transferError("as the request was sent", f.limits.Headers, err))
+	}
+	br := readers.Get().(*bufio.Reader)
+	defer func() { br.Reset(nil); readers.Put(br) }()
+	bound := &headerBound{r: w.tls, left: f.limits.HeaderBytes}
+	br.Reset(bound)
+	resp, err := readHeaders(br)
+	if err != nil {
+		err = f.headersError(bound, err)
+		if w.meter.read == 0 {
+			err = w.silence(err)
+		}
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	bound.lift()
+	a, err := f.read(w, resp)
+	if err != nil {
+		return nil, err
+	}
+	a.reusable = keep && a.whole && !resp.Close && br.Buffered() == 0
+	w.used = true
+	return a, nil
+}
+
+// silence marks err as one that a new connection may cure.
+func (w *wire) silence(err error) error {
+	if w.used {
+		return fmt.Errorf("%w: %w", errSilent, err)
+	}
+	return err
+}
+
+func (f *fetcher) headersError(b *headerBound, err error) error {
+	if b.left <= 0 {
+		return fmt.Errorf("the response's headers are over %s", bytesInWords(f.limits.HeaderBytes))
+	}
+	return transferError("before the response's headers were complete", f.limits.Headers, err)
+}
+
+func requestBytes(ctx context.Context, l location, etag string, keep bool) []byte {
+	req := (&http.Request{
+		Method: http.MethodGet,
+		URL:    l.url,
+		Host:   l.url.Host,
+		Header: http.Header{
+			"User-Agent":      {"concord"},
+			"Accept":          {"application/json"},
+			"Accept-Encoding": {"gzip"},
+		},
+		Close: !keep,
+	}).WithContext(ctx)
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
+	}
+	var b bytes.Buffer
+	_ = req.Write(&b) // a bytes.Buffer takes everything, and the URL has a host
+	return b.Bytes()
+}
+
+// maxInformational bounds the 1xx responses before the one that counts.
+const maxInformational = 4
+
+func readHeaders(br *bufio.Reader) (*http.Response, error) {
+	for range maxInformational + 1 {
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			return nil, err
+		}
+		if resp.ProtoMajor != 1 || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return nil, errors.New("not an HTTP/1.1 response")
+		}
+		if resp.StatusCode >= 200 {
+			return resp, nil
+		}
+	}
+	return nil, errors.New("too many informational responses")
+}
+
+// headerBound lets only so many bytes through until it is lifted: net/http sets
+// no limit to the headers that ReadResponse takes.
+type headerBound struct {
+	r      io.Reader
+	left   int
+	lifted bool
+}
+
+func (b *headerBound) Read(p []byte) (int, error) {
+	if b.lifted {
+		return b.r.Read(p)
+	}
+	if b.left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+func (b *headerBound) lift() { b.lifted = true }
