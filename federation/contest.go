@@ -69,7 +69,9 @@ func minusX509(b, o *Bundle) []*x509.Certificate {
 	return slices.DeleteFunc(slices.Clone(b.X509), func(cert *x509.Certificate) bool { return holdsX509(o, cert) })
 }
 
-func holdsX509(b *Bundle, cert *x509.Certificate) bool { return slices.ContainsFunc(b.X509, cert.Equal) }
+func holdsX509(b *Bundle, cert *x509.Certificate) bool {
+	return slices.ContainsFunc(b.X509, cert.Equal)
+}
 
 // minusJWT returns the keys of b that o has not, or not under that ID.
 func minusJWT(b, o *Bundle) []JWTAuthority {
