@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Selector is one observed property, such as unix:uid:1000.
@@ -45,6 +46,8 @@ func (s Selector) Validate() error {
 		return fmt.Errorf("selector type %.80q contains a colon", s.Type)
 	case s.Value == "":
 		return fmt.Errorf("selector %.80q has no value: write type:value, such as unix:uid:1000", s.String())
+	case !utf8.ValidString(s.Type), !utf8.ValidString(s.Value):
+		return fmt.Errorf("selector %.80q is not UTF-8", s.String())
 	case len(s.Type)+len(s.Value) > MaxSelectorBytes:
 		return fmt.Errorf("selector of type %.40q has %d bytes, the most is %d", s.Type, len(s.Type)+len(s.Value), MaxSelectorBytes)
 	}

@@ -46,7 +46,7 @@ func observe(pid int32) (observation, error) {
 // hint adds what may keep a living process from being seen.
 func hint(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w (is /proc mounted with hidepid, or not as root?)", err)
+		return fmt.Errorf("%w (with hidepid, or without root's rights, /proc hides other users' processes)", err)
 	}
 	return err
 }
@@ -59,7 +59,7 @@ func (o observation) same(then observation) error {
 	case o.ids != then.ids:
 		return fmt.Errorf("its user or groups changed while it was observed: %w", attest.ErrProcessLost)
 	case o.program.path != then.program.path, o.program.file != then.program.file:
-		return fmt.Errorf("its program changed from %q to %q while it was observed: %w", o.program.path, then.program.path, attest.ErrProcessLost)
+		return fmt.Errorf("its program changed while it was observed (%q, then %q): %w", o.program.path, then.program.path, attest.ErrProcessLost)
 	}
 	return nil
 }

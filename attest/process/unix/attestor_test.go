@@ -1,0 +1,450 @@
+package unix_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/concord-id/concord/attest"
+	"github.com/concord-id/concord/attest/process/unix"
+)
+
+// digest is the sha256 selector of a file.
+func digest(t *testing.T, path string) string {
+	t.Helper()
+	image, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(image)
+	return "unix:sha256:" + hex.EncodeToString(sum[:])
+}
+
+// words are selectors as text.
+func words(selectors []attest.Selector) []string {
+	var out []string
+	for _, s := range selectors {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+// of returns the selectors whose kind is given, such as path.
+func of(kind string, selectors []attest.Selector) []string {
+	var out []string
+	for _, s := range words(selectors) {
+		if strings.HasPrefix(s, "unix:"+kind+":") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// caller starts a puppet of program that connects to l, and returns both ends.
+func caller(t *testing.T, program string, attributes *syscall.SysProcAttr) (*actor, *unix.Conn) {
+	t.Helper()
+	l, socket := listen(t)
+	a := start(t, program, attributes)
+	a.do("connect %s", socket)
+	return a, accept(t, l)
+}
+
+// attestNow attests with a new Attestor.
+func attestNow(t *testing.T, p attest.Process) ([]attest.Selector, error) {
+	t.Helper()
+	return unix.NewAttestor(unix.Options{}).Attest(t.Context(), p)
+}
+
+func mustAttest(t *testing.T, p attest.Process) []attest.Selector {
+	t.Helper()
+	found, err := attestNow(t, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root: it starts a process of another user")
+	}
+}
+
+func TestWE_10_SelectorsOfAnOrdinaryCaller(t *testing.T) {
+	program := binary(t, folder(t), "workload")
+	a, conn := caller(t, program, nil)
+	p := conn.Process()
+	if int(p.PID) != a.pid() || int(p.UID) != os.Geteuid() || int(p.GID) != os.Getegid() {
+		t.Errorf("the peer is %d, user %d, group %d", p.PID, p.UID, p.GID)
+	}
+	want := []string{
+		fmt.Sprintf("unix:uid:%d", os.Geteuid()), fmt.Sprintf("unix:gid:%d", os.Getegid()),
+		"unix:path:" + program, digest(t, program),
+	}
+	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
+		want = append(want, "unix:user:"+u.Username)
+	}
+	if g, err := user.LookupGroupId(strconv.Itoa(os.Getegid())); err == nil {
+		want = append(want, "unix:group:"+g.Name)
+	}
+	groups, err := os.Getgroups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range groups {
+		want = append(want, fmt.Sprintf("unix:supplementary_gid:%d", id))
+		if g, err := user.LookupGroupId(strconv.Itoa(id)); err == nil {
+			want = append(want, "unix:supplementary_group:"+g.Name)
+		}
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	if found := mustAttest(t, p); !slices.Equal(words(found), want) {
+		t.Errorf("found %v\nwant  %v", found, want)
+	}
+}
+
+func TestNumbersWithoutNamesHaveNoNames(t *testing.T) {
+	needRoot(t)
+	program := binary(t, folder(t), "workload")
+	_, conn := caller(t, program, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54322, Groups: []uint32{54323, 0}}})
+	want := []string{
+		"unix:gid:54322", "unix:path:" + program, digest(t, program), "unix:supplementary_gid:0", "unix:supplementary_gid:54323",
+		"unix:supplementary_group:root", "unix:uid:54321",
+	}
+	slices.Sort(want)
+	if found := mustAttest(t, conn.Process()); !slices.Equal(words(found), want) {
+		t.Errorf("found %v\nwant  %v", found, want)
+	}
+}
+
+func TestNamesNeverComeFromTheEnvironment(t *testing.T) {
+	needRoot(t)
+	t.Setenv("USER", "root")
+	t.Setenv("HOME", "/root")
+	program := binary(t, folder(t), "observer")
+	observer := start(t, program, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}})
+	found := observer.do("attest %d 54321 54321", observer.pid())
+	if strings.Contains(found, "unix:user:") {
+		t.Errorf("a user without a name is %s", found)
+	}
+}
+
+func TestAProcessThatMayNotBeLookedIntoHasNoProgram(t *testing.T) {
+	needRoot(t)
+	program := binary(t, folder(t), "observer")
+	observer := start(t, program, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}})
+	found := observer.do("attest %d 0 %d", os.Getpid(), os.Getegid())
+	if !strings.Contains(found, "unix:uid:0 ") || strings.Contains(found, "unix:path:") || strings.Contains(found, "unix:sha256:") {
+		t.Errorf("found %s", found)
+	}
+}
+
+func TestCallerThatChangedItsUserIsRefused(t *testing.T) {
+	needRoot(t)
+	a, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	mustAttest(t, conn.Process())
+	a.do("setuid 54321")
+	found, err := attestNow(t, conn.Process())
+	refused(t, found, err)
+}
+
+func TestSetuidProgramDoesNotLendItsUser(t *testing.T) {
+	needRoot(t)
+	dir := folder(t)
+	trusted := binary(t, dir, "trusted")
+	if err := os.Chmod(trusted, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	a, conn := caller(t, binary(t, dir, "workload"), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 54321, Gid: 54321}})
+	a.do("exec %s", trusted)
+	if err := conn.Process().Alive(); err != nil {
+		t.Fatalf("it is still the same process: %v", err)
+	}
+	found, err := attestNow(t, conn.Process())
+	refused(t, found, err)
+}
+
+func TestAfterExecTheProgramIsTheNewOne(t *testing.T) {
+	dir := folder(t)
+	second := binary(t, dir, "second")
+	a, conn := caller(t, binary(t, dir, "first"), nil)
+	a.do("exec %s", second)
+	found := mustAttest(t, conn.Process())
+	if got := of("path", found); !slices.Equal(got, []string{"unix:path:" + second}) {
+		t.Errorf("path %v", got)
+	}
+}
+
+func TestExecDuringAttestationIsRefused(t *testing.T) {
+	dir := folder(t)
+	second := binary(t, dir, "second")
+	a, conn := caller(t, binary(t, dir, "first"), nil)
+	p := conn.Process()
+	alive, asked := p.Alive, 0
+	p.Alive = func() error {
+		if asked++; asked == 2 { // between the two looks
+			a.do("exec %s", second)
+		}
+		return alive()
+	}
+	found, err := attestNow(t, p)
+	refused(t, found, err)
+}
+
+func TestProgramTouchedDuringAttestationIsRefused(t *testing.T) {
+	program := binary(t, folder(t), "workload")
+	_, conn := caller(t, program, nil)
+	p := conn.Process()
+	asked := 0
+	p.Alive = func() error {
+		if asked++; asked == 2 { // between the two looks
+			return os.Chmod(program, 0o711)
+		}
+		return nil
+	}
+	found, err := attestNow(t, p)
+	refused(t, found, err)
+}
+
+func TestEndedCallerIsRefused(t *testing.T) {
+	a, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	a.end()
+	found, err := attestNow(t, conn.Process())
+	refused(t, found, err)
+}
+
+func TestZombieIsRefused(t *testing.T) {
+	program := binary(t, folder(t), "workload")
+	a, conn := caller(t, program, nil)
+	a.do("leave %s", program) // nobody has waited for it: a zombie
+	p := conn.Process()
+	refused(t, nil, p.Alive())
+	p.Alive = alwaysAlive
+	found, err := attestNow(t, p)
+	refused(t, found, err)
+}
+
+func TestClosedConnectionAnswersForNobody(t *testing.T) {
+	_, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	conn.Close()
+	if err := conn.Process().Alive(); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("Alive after Close: %v", err)
+	}
+	if found, err := attestNow(t, conn.Process()); err == nil {
+		t.Errorf("attested as %v", found)
+	}
+}
+
+func TestPathThatLeadsElsewhereIsNotTold(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, program string) error{
+		"deleted": func(t *testing.T, program string) error { return os.Remove(program) },
+		"replaced": func(t *testing.T, program string) error {
+			return os.Rename(binary(t, filepath.Dir(program), "new"), program)
+		},
+		"deleted, and a file has the name that the kernel then shows": func(t *testing.T, program string) error {
+			return errors.Join(os.Remove(program), os.WriteFile(program+" (deleted)", nil, 0o755))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := binary(t, folder(t), "workload")
+			want := digest(t, program)
+			_, conn := caller(t, program, nil)
+			if err := change(t, program); err != nil {
+				t.Fatal(err)
+			}
+			found := mustAttest(t, conn.Process())
+			if got := of("path", found); got != nil {
+				t.Errorf("path %v", got)
+			}
+			if got := of("sha256", found); !slices.Equal(got, []string{want}) {
+				t.Errorf("%v, want the hash of what runs, %s", got, want)
+			}
+		})
+	}
+}
+
+func TestOddPaths(t *testing.T) {
+	for name, test := range map[string]struct {
+		file string
+		told bool
+	}{
+		"a name that looks deleted": {"workload (deleted)", true},
+		"colons and spaces":         {"a: b:c", true},
+		"a line end":                {"a\nb", true},
+		"not UTF-8":                 {"a\xffb", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := binary(t, folder(t), test.file)
+			_, conn := caller(t, program, nil)
+			var want []string
+			if test.told {
+				want = []string{"unix:path:" + program}
+			}
+			if got := of("path", mustAttest(t, conn.Process())); !slices.Equal(got, want) {
+				t.Errorf("path %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestPathInAnotherMountNamespaceIsNotTold(t *testing.T) {
+	dir := folder(t)
+	trusted, hostile := binary(t, dir, "trusted"), filepath.Join(dir, "hostile")
+	image, err := os.ReadFile(trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(hostile, append(image, "with something else in it"...), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a, conn := caller(t, trusted, namespaced(syscall.CLONE_NEWNS))
+	found := mustAttest(t, conn.Process())
+	if got := of("path", found); !slices.Equal(got, []string{"unix:path:" + trusted}) {
+		t.Errorf("before, when the path leads to the same file here: %v", got)
+	}
+	a.do("bind %s %s", hostile, trusted)
+	a.do("exec %s", trusted)
+	link, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", a.pid()))
+	if err != nil || link != trusted {
+		t.Fatalf("the kernel shows %q, %v; want the trusted path", link, err)
+	}
+	found = mustAttest(t, conn.Process())
+	if got := of("path", found); got != nil {
+		t.Errorf("path %v", got)
+	}
+	if got := of("sha256", found); !slices.Equal(got, []string{digest(t, hostile)}) {
+		t.Errorf("sha256 %v, want that of what runs", got)
+	}
+}
+
+func TestLargeProgramsAreNotHashed(t *testing.T) {
+	program := binary(t, folder(t), "workload")
+	info, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, conn := caller(t, program, nil)
+	for name, test := range map[string]struct {
+		limit  int64
+		hashed bool
+	}{
+		"default":       {0, true},
+		"as large":      {info.Size(), true},
+		"one byte over": {info.Size() - 1, false},
+		"never":         {-1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := unix.NewAttestor(unix.Options{MaxHashBytes: test.limit}).Attest(t.Context(), conn.Process())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := of("sha256", found); (got != nil) != test.hashed {
+				t.Errorf("sha256 %v", got)
+			}
+			if got := of("path", found); got == nil {
+				t.Error("the path is missing")
+			}
+		})
+	}
+}
+
+func TestDefaultLimitIs64MiB(t *testing.T) {
+	program := binary(t, folder(t), "workload")
+	if err := os.Truncate(program, 64<<20+1); err != nil { // with a hole
+		t.Fatal(err)
+	}
+	_, conn := caller(t, program, nil)
+	if got := of("sha256", mustAttest(t, conn.Process())); got != nil {
+		t.Errorf("sha256 %v", got)
+	}
+}
+
+func TestDigestIsRememberedOnceTheFileHasSettled(t *testing.T) {
+	attestor := unix.NewAttestor(unix.Options{})
+	_, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	if _, err := attestor.Attest(t.Context(), conn.Process()); err != nil {
+		t.Fatal(err)
+	}
+	if n := attestor.Remembered(); n != 0 {
+		t.Errorf("%d digests remembered of a file that was written just now: its next state may have the same times", n)
+	}
+	old := exec.Command("cat") // a program that nobody has written just now
+	in, err := old.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { in.Close(); old.Wait() }()
+	p := attest.Process{PID: int32(old.Process.Pid), UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Alive: alwaysAlive}
+	first, err := attestor.Attest(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := attestor.Attest(t.Context(), p)
+	if err != nil || !slices.Equal(first, second) {
+		t.Errorf("first %v, then %v, %v", first, second, err)
+	}
+	if n := attestor.Remembered(); n != 1 {
+		t.Errorf("%d digests remembered, want 1", n)
+	}
+}
+
+func TestRememberedDigestsAreBounded(t *testing.T) {
+	attestor := unix.NewAttestor(unix.Options{})
+	attestor.RememberMany(10_000)
+	if n := attestor.Remembered(); n > 1024 {
+		t.Errorf("%d digests remembered", n)
+	}
+}
+
+func TestAttestationEndsWithItsContext(t *testing.T) {
+	_, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	found, err := unix.NewAttestor(unix.Options{}).Attest(ctx, conn.Process())
+	if !errors.Is(err, context.Canceled) || errors.Is(err, attest.ErrProcessLost) || found != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
+func TestAttestorIsSafeForManyCallersAtOnce(t *testing.T) {
+	_, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	attestor := unix.NewAttestor(unix.Options{})
+	want := mustAttest(t, conn.Process())
+	results := make(chan error)
+	for range 32 {
+		go func() {
+			found, err := attestor.Attest(t.Context(), conn.Process())
+			if err == nil && !slices.Equal(found, want) {
+				err = fmt.Errorf("found %v", found)
+			}
+			results <- err
+		}()
+	}
+	for range 32 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestUnknownProcessIsNotAttested(t *testing.T) {
+	if found, err := attestNow(t, attest.Process{PID: 1 << 30, Alive: alwaysAlive}); err == nil {
+		t.Errorf("attested as %v", found)
+	}
+}
