@@ -1,0 +1,150 @@
+package replica
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Election and heartbeat time-outs (DESIGN §5).
+const (
+	oneVoter   = 250 * time.Millisecond
+	manyVoters = 500 * time.Millisecond
+)
+
+// lookInterval is how often a leader asks a quorum whether it still leads.
+const lookInterval = time.Second
+
+var errStopped = errors.New("the replica has stopped")
+
+// start runs what lives as long as the replica.
+func (r *Replica) start() {
+	r.retime(raft.Configuration{Servers: r.members()})
+	r.work.Go(r.run)
+}
+
+// members returns the newest membership that this node knows, committed or
+// not: raft decides on votes by it, and a member that is being added must be
+// heard. Nobody is a member before raft runs.
+func (r *Replica) members() []raft.Server {
+	running := r.raft.Load()
+	if running == nil {
+		return nil
+	}
+	return running.GetConfiguration().Configuration().Servers
+}
+
+// retime sets the time-outs for as many voters as there are. Shortening them
+// makes a follower look at once whether it has a leader: so one who votes
+// alone is elected at once when it starts, and does not wait for a leader that
+// cannot be (docs/decisions/election-alone.md).
+func (r *Replica) retime(members raft.Configuration) {
+	running := r.raft.Load()
+	if running == nil {
+		return // start does it
+	}
+	voters := 0
+	for _, member := range members.Servers {
+		if member.Suffrage == raft.Voter {
+			voters++
+		}
+	}
+	timeout := manyVoters
+	if voters == 1 {
+		timeout = oneVoter
+	}
+	conf := running.ReloadableConfig()
+	conf.HeartbeatTimeout, conf.ElectionTimeout = timeout, timeout
+	if err := running.ReloadConfig(conf); err != nil {
+		r.log.Warn("raft keeps its time-outs", "wanted", timeout, "error", err)
+	}
+}
+
+// run follows raft's leadership, and looks each second after the freshness of
+// the state and the length of the log.
+func (r *Replica) run() {
+	defer r.leading.set(false)
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case leads := <-r.notify:
+			r.turn(leads)
+		case <-ticker.C:
+			r.look()
+		case <-r.closing:
+			return
+		case <-r.stop.tripped:
+			r.log.Error("the replica stops", "error", r.stop.cause())
+			r.stopRaft() // waited for by Close
+			return
+		}
+	}
+}
+
+// turn takes raft's word that leadership was won or lost.
+func (r *Replica) turn(leads bool) {
+	if !leads {
+		r.leading.set(false)
+		r.log.Info("this node leads no more")
+		return
+	}
+	r.begin()
+}
+
+// begin waits until everything that was committed before is applied here; only
+// then does this node lead.
+func (r *Replica) begin() {
+	running := r.raft.Load()
+	at := time.Now()
+	if err := r.await(running.Barrier(0)); err != nil {
+		r.log.Info("leadership was won and could not be begun", "error", err)
+		return // it was lost again, or look tries once more
+	}
+	r.fresh.vouched(running.CommitIndex(), at)
+	r.leading.set(true)
+	r.log.Info("this node leads", "term", running.CurrentTerm(), "index", running.CommitIndex())
+}
+
+func (r *Replica) look() {
+	running := r.raft.Load()
+	if r.store.appended.Load() > snapshotBytes && r.snapshot.CompareAndSwap(false, true) {
+		r.work.Go(r.shorten)
+	}
+	if running.State() != raft.Leader {
+		return
+	}
+	if !r.Leading() {
+		r.begin()
+		return
+	}
+	at, commit := time.Now(), running.CommitIndex()
+	if err := r.await(running.VerifyLeader()); err == nil {
+		r.fresh.vouched(commit, at)
+	}
+}
+
+// shorten takes a snapshot because the log has many bytes, if not many entries.
+func (r *Replica) shorten() {
+	defer r.snapshot.Store(false)
+	err := r.await(r.raft.Load().Snapshot())
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		r.log.Warn("the log could not be shortened", "error", err)
+	}
+}
+
+// await returns the future's error, or errStopped if the replica stops first:
+// raft leaves futures unanswered then.
+func (r *Replica) await(future raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- future.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-r.stopped:
+		return errStopped
+	case <-r.stop.tripped:
+		return errStopped
+	}
+}
