@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
@@ -35,27 +34,6 @@ func CheckCSR(der []byte) (*x509.CertificateRequest, error) {
 		return nil, fmt.Errorf("the certificate signing request is not signed by its own key: %w", err)
 	}
 	return csr, nil
-}
-
-// MintRequest is what a checked request asks for itself: its one URI SAN, DNS
-// names and subject. Only Mint, an act of an administrator, may use it; every
-// other SVID is what its entry says.
-func MintRequest(csr *x509.CertificateRequest, ttl time.Duration) (X509Request, error) {
-	if len(csr.URIs) != 1 {
-		return X509Request{}, fmt.Errorf("the certificate signing request has %d URI SANs: it must have exactly one, the SPIFFE ID", len(csr.URIs))
-	}
-	id, err := idFromURI(csr.URIs[0])
-	if err != nil {
-		return X509Request{}, fmt.Errorf("the URI SAN of the certificate signing request: %w", err)
-	}
-	if len(csr.IPAddresses) > 0 || len(csr.EmailAddresses) > 0 {
-		return X509Request{}, errors.New("the certificate signing request has IP or e-mail SANs, which SVIDs do not carry: leave them out")
-	}
-	req := X509Request{ID: id, PublicKey: csr.PublicKey, DNSNames: csr.DNSNames, TTL: ttl}
-	if len(csr.Subject.ToRDNSequence()) > 0 {
-		req.Subject = &csr.Subject
-	}
-	return req, req.Validate()
 }
 
 // idFromURI is the SPIFFE ID that a certificate's URI SAN holds, read from its

@@ -52,7 +52,7 @@ type Keeper struct {
 	log    *slog.Logger
 	turned func(ca.Use)
 
-	trouble atomic.Pointer[error]
+	trouble atomic.Pointer[error] // what Trouble answers; written by Run
 
 	// The fields below are owned by Run.
 	x509 holding
@@ -68,6 +68,7 @@ type holding struct {
 	next        string
 	retry       time.Time // not before this moment after a failure
 	failures    int
+	err         error // of the last failure; nil after a success
 }
 
 // Options of a Keeper.
@@ -119,18 +120,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // keep looks at both uses once, and says when to look again.
 func (k *Keeper) keep(ctx context.Context) time.Time {
-	jwtErr := k.keepJWT()
-	x509Err := k.keepX509(ctx)
-	if err := errors.Join(jwtErr, x509Err); err != nil {
-		k.trouble.Store(&err)
-	} else if k.jwt.failures == 0 && k.x509.failures == 0 {
-		k.trouble.Store(nil)
-	}
+	k.keepJWT()
+	k.keepX509(ctx)
+	trouble := errors.Join(k.jwt.err, k.x509.err)
+	k.trouble.Store(&trouble)
 	return earliest(k.jwt.wake(), k.x509.wake())
 }
 
 // keepJWT opens the active JWT authority's key if it is not the one held.
-func (k *Keeper) keepJWT() error {
+func (k *Keeper) keepJWT() {
 	now := time.Now()
 	authorities := k.ledger.Authorities(ca.JWT)
 	if k.jwt.drop(authorities, now) {
@@ -139,7 +137,7 @@ func (k *Keeper) keepJWT() error {
 	}
 	active, ok := activeOf(authorities)
 	if !ok || k.jwt.authorityID == active.ID || now.Before(k.jwt.retry) {
-		return nil
+		return
 	}
 	signer, err := k.domain.Open(active)
 	var key *JWTKey
@@ -147,16 +145,16 @@ func (k *Keeper) keepJWT() error {
 		key, err = NewJWTKey(k.domain.TrustDomain, active, signer)
 	}
 	if err != nil {
-		return k.failed(&k.jwt, fmt.Errorf("this node cannot sign JWT-SVIDs: %w", err))
+		k.failed(&k.jwt, fmt.Errorf("open the domain's JWT authority: %w", err))
+		return
 	}
 	k.issuer.SetJWT(key)
 	k.jwt = holding{authorityID: active.ID, end: active.NotAfter}
 	k.turn(ca.JWT, "signs", active.ID)
-	return nil
 }
 
 // keepX509 asks for a new intermediate when it is time to.
-func (k *Keeper) keepX509(ctx context.Context) error {
+func (k *Keeper) keepX509(ctx context.Context) {
 	now := time.Now()
 	authorities := k.ledger.Authorities(ca.X509)
 	if k.x509.drop(authorities, now) {
@@ -165,19 +163,19 @@ func (k *Keeper) keepX509(ctx context.Context) error {
 	}
 	active, ok := activeOf(authorities)
 	if !ok || !k.x509.isDue(active.ID, now) {
-		return nil
+		return
 	}
 	in, err := k.newIntermediate(ctx)
 	if err != nil {
-		return k.failed(&k.x509, fmt.Errorf("this node cannot renew its intermediate: %w", err))
+		k.failed(&k.x509, fmt.Errorf("get an intermediate: %w", err))
+		return
 	}
 	before := k.x509.authorityID
 	k.issuer.SetX509(in)
-	k.x509 = holding{authorityID: in.AuthorityID(), end: in.NotAfter(), renewal: renewal(in)}
+	k.x509 = holding{authorityID: in.AuthorityID(), end: in.NotAfter(), renewal: renewal(in, time.Now())}
 	if before != in.AuthorityID() {
 		k.turn(ca.X509, "signs", in.AuthorityID())
 	}
-	return nil
 }
 
 // newIntermediate makes a key that never leaves this process, has the active
@@ -198,15 +196,21 @@ func (k *Keeper) newIntermediate(ctx context.Context) (*Intermediate, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Read again: the answer took time.
-	return in, signedBy(in, k.ledger.Authorities(ca.X509))
+	if in.td != k.domain.TrustDomain {
+		return nil, fmt.Errorf("the intermediate is of trust domain %s, not %s", in.td, k.domain.TrustDomain)
+	}
+	// The authorities are read again: the answer took time.
+	if err := signedBy(in, k.ledger.Authorities(ca.X509)); err != nil {
+		return nil, err
+	}
+	return in, nil
 }
 
-func (k *Keeper) failed(h *holding, err error) error {
-	h.retry = time.Now().Add(min(lastRetry, firstRetry<<min(h.failures, 10)))
+func (k *Keeper) failed(h *holding, err error) {
+	wait := min(lastRetry, firstRetry<<min(h.failures, 10))
+	h.retry, h.err = time.Now().Add(wait), err
 	h.failures++
-	k.log.Warn("cannot sign as it should", "error", err, "failures", h.failures, "retry_at", h.retry)
-	return err
+	k.log.Warn("this node does not hold all that it signs with", "error", err, "failures", h.failures, "retry_in", wait)
 }
 
 func (k *Keeper) turn(use ca.Use, what, authorityID string) {
@@ -219,7 +223,7 @@ func (h *holding) drop(authorities []ca.Authority, now time.Time) bool {
 	if h.authorityID == "" || (published(h.authorityID, authorities) && now.Before(h.end)) {
 		return false
 	}
-	*h = holding{retry: h.retry, failures: h.failures}
+	*h = holding{retry: h.retry, failures: h.failures, err: h.err}
 	return true
 }
 
@@ -250,11 +254,12 @@ func (h *holding) wake() time.Time {
 	return wake
 }
 
-// renewal is at half of an intermediate's life, up to a twentieth earlier so
-// that nodes started together do not ask together.
-func renewal(in *Intermediate) time.Time {
-	life := in.NotAfter().Sub(in.NotBefore())
-	return in.NotBefore().Add(life/2 - rand.N(life/20+1))
+// renewal is when half of an intermediate's life is over, up to a twentieth
+// earlier so that nodes started together do not ask together, and never at
+// once: one that ends with its root has no half to speak of.
+func renewal(in *Intermediate, now time.Time) time.Time {
+	life := max(in.NotAfter().Sub(now), 0)
+	return now.Add(max(life/2-rand.N(life/20+1), time.Second))
 }
 
 func activeOf(authorities []ca.Authority) (ca.Authority, bool) {

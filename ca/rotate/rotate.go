@@ -68,7 +68,7 @@ type Turner struct {
 	cluster Cluster
 	log     *slog.Logger
 
-	failures int // in a row; owned by Run
+	paces map[ca.Use]*pace // owned by Run
 }
 
 // New returns a Turner that does nothing before Run.
@@ -80,6 +80,7 @@ func New(ledger Ledger, maker Maker, cluster Cluster, log *slog.Logger) *Turner 
 // It is for the leader: whoever runs it ends ctx when this node leads no more,
 // and may run it again.
 func (t *Turner) Run(ctx context.Context) error {
+	t.paces = map[ca.Use]*pace{ca.X509: {}, ca.JWT: {}}
 	for {
 		wake := t.turn(ctx)
 		wait, cancel := context.WithDeadline(ctx, wake)
@@ -97,31 +98,52 @@ func (t *Turner) Run(ctx context.Context) error {
 
 // turn carries out what is due and says when to look again.
 func (t *Turner) turn(ctx context.Context) time.Time {
-	now := time.Now()
-	wake := now.Add(longestSleep)
-	var failed error
+	wake := time.Now().Add(longestSleep)
 	for _, use := range []ca.Use{ca.X509, ca.JWT} {
-		steps, next := ca.Next(use, t.ledger.Authorities(use), t.ledger.Terms(), now)
-		for _, step := range steps {
-			if err := t.do(ctx, step); err != nil && ctx.Err() == nil {
-				failed = errors.Join(failed, err)
-			}
-		}
-		if len(steps) > 0 {
-			next = now // what was done may make something else due
-		}
-		if !next.IsZero() && next.Before(wake) {
+		if next := t.turnUse(ctx, use, t.paces[use]); !next.IsZero() && next.Before(wake) {
 			wake = next
 		}
 	}
-	if failed == nil {
-		t.failures = 0
-		return wake
+	return wake
+}
+
+// turnUse does so for one use, so that one that cannot turn holds up nothing
+// else. After a failure it rests, however often the ledger changes.
+func (t *Turner) turnUse(ctx context.Context, use ca.Use, p *pace) time.Time {
+	now := time.Now()
+	if now.Before(p.retry) {
+		return p.retry
 	}
-	wait := min(lastRetry, firstRetry<<min(t.failures, 10))
-	t.failures++
-	t.log.Warn("an authority's life waits", "error", failed, "failures", t.failures, "retry_in", wait)
-	return now.Add(wait)
+	steps, next := ca.Next(use, t.ledger.Authorities(use), t.ledger.Terms(), now)
+	var failed error
+	for _, step := range steps {
+		if err := t.do(ctx, step); err != nil && ctx.Err() == nil {
+			failed = errors.Join(failed, err)
+		}
+	}
+	switch {
+	case failed != nil:
+		wait := p.failed(now)
+		t.log.Warn("an authority's life waits", "use", use.String(), "error", failed, "failures", p.failures, "retry_in", wait)
+		return p.retry
+	case len(steps) > 0:
+		next = now // what was done may make something else due
+	}
+	*p = pace{}
+	return next
+}
+
+// pace is how soon one use is tried again.
+type pace struct {
+	failures int // in a row
+	retry    time.Time
+}
+
+func (p *pace) failed(now time.Time) (wait time.Duration) {
+	wait = min(lastRetry, firstRetry<<min(p.failures, 10))
+	p.failures++
+	p.retry = now.Add(wait)
+	return wait
 }
 
 // do carries out one step.
