@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/concord-id/concord/attest"
+	"github.com/concord-id/concord/broker/state"
+	"github.com/concord-id/concord/ca"
+	"github.com/concord-id/concord/ca/issue"
+	"github.com/concord-id/concord/workload"
+)
+
+// newUUID returns a random UUID (RFC 9562 §5.4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// settings are those that the configuration asks for.
+func (c Config) settings() state.Settings {
+	return state.Settings{
+		RefreshHint:       c.RefreshHint,
+		PublicationWindow: c.PublicationWindow,
+		X509TTL:           c.X509TTL,
+		JWTTTL:            c.JWTTTL,
+		IntermediateTTL:   c.IntermediateTTL,
+		RootTTL:           c.RootTTL,
+	}
+}
+
+// settle makes the domain if this is its first start, checks that the
+// configuration is for the domain that is kept here, and brings the settings
+// and this node's agent up to date. It runs once there is a leader.
+func (n *Node) settle(ctx context.Context) error {
+	domain, known := n.replica.View().Domain()
+	if !known {
+		if err := n.found(ctx); err != nil {
+			return fmt.Errorf("set up the trust domain: %w", err)
+		}
+		domain, _ = n.replica.View().Domain()
+	}
+	if want := n.config.TrustDomain; want != "" && want != domain.TrustDomain.Name() {
+		return fmt.Errorf("trust-domain is %s, but %s holds the state of %s: set trust-domain to that, or data-dir to another directory",
+			want, n.config.DataDir, domain.TrustDomain.Name())
+	}
+	n.domain = issue.Domain{Keys: n.keys, Cluster: domain.ClusterID, TrustDomain: domain.TrustDomain, KeyType: n.config.KeyType}
+	n.truth.agent = workload.AgentID(domain.TrustDomain, n.config.NodeName)
+	if domain.Settings != n.config.settings() {
+		if _, err := n.replica.Propose(ctx, n.act("the configuration of this node"), state.PutSettings{Settings: n.config.settings()}); err != nil {
+			return fmt.Errorf("bring the domain's settings up to date: %w", err)
+		}
+	}
+	return n.registerAgent(ctx)
+}
+
+// found makes the first authorities and, with the first bundle, the next ones.
+func (n *Node) found(ctx context.Context) error {
+	name := n.config.TrustDomain
+	if name == "" {
+		name = newUUID()
+	}
+	td, err := spiffeid.TrustDomainFromString(name)
+	if err != nil {
+		return err
+	}
+	cluster := newUUID()
+	domain := issue.Domain{Keys: n.keys, Cluster: cluster, TrustDomain: td, KeyType: n.config.KeyType}
+	var all []ca.Authority
+	for _, use := range []ca.Use{ca.X509, ca.JWT} {
+		for _, status := range []ca.Status{ca.Active, ca.Prepared} {
+			a, err := domain.NewAuthority(use, n.config.RootTTL, time.Now())
+			if err != nil {
+				return fmt.Errorf("make a key: %w", err)
+			}
+			a.Status = status
+			all = append(all, a)
+		}
+	}
+	_, err = n.replica.Propose(ctx, n.act("first start"), state.Bootstrap{
+		ClusterID: cluster, TrustDomain: td, Settings: n.config.settings(), Authorities: all,
+	})
+	return err
+}
+
+// registerAgent records this node's embedded agent, an ordinary agent.
+func (n *Node) registerAgent(ctx context.Context) error {
+	agent := state.Agent{
+		ID:         n.truth.agent,
+		Method:     "concord:node",
+		Selectors:  []attest.Selector{{Type: "concord", Value: "node"}},
+		AttestedAt: time.Now(),
+		Version:    n.version,
+	}
+	if known, ok := n.replica.View().Agent(agent.ID); ok && known.Version == agent.Version {
+		return nil
+	}
+	if _, err := n.replica.Propose(ctx, n.act("this node's own agent"), state.PutAgent{Agent: agent}); err != nil {
+		return fmt.Errorf("register this node's agent: %w", err)
+	}
+	return nil
+}

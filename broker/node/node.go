@@ -1,0 +1,271 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/concord-id/concord/attest/process/unix"
+	"github.com/concord-id/concord/broker/audit"
+	"github.com/concord-id/concord/broker/registrar"
+	"github.com/concord-id/concord/broker/replica"
+	"github.com/concord-id/concord/ca/issue"
+	"github.com/concord-id/concord/ca/keys"
+	"github.com/concord-id/concord/ca/rotate"
+	"github.com/concord-id/concord/federation/fetch"
+	"github.com/concord-id/concord/workload/grant"
+)
+
+const (
+	// leaderPatience is how long the first start waits for a leader. The only
+	// member of a cluster elects itself in well under a second.
+	leaderPatience = 30 * time.Second
+	// stopPatience bounds a graceful stop; what has not ended by then is cut off.
+	stopPatience = 10 * time.Second
+)
+
+// Options are what a node is started with.
+type Options struct {
+	Config  Config
+	Version string
+	Out     io.Writer // what a person should read at the start
+	Log     io.Writer // the log, in Config's format
+}
+
+// Node is one running node.
+type Node struct {
+	config  Config
+	dir     dataDir
+	version string
+	out     io.Writer
+	started time.Time
+
+	level *slog.LevelVar
+	log   *slog.Logger
+
+	stack  stack
+	failed chan error // the first machine that ended by itself
+
+	keys      keyManager
+	trail     *audit.Trail
+	replica   *replica.Replica
+	truth     truth
+	domain    issue.Domain
+	issuer    *issue.Issuer
+	keeper    *issue.Keeper
+	grants    *grant.Grants
+	pool      *fetch.Pool
+	registrar *registrar.Registrar
+	attestor  *unix.Attestor
+	doors     doors
+	addresses Addresses
+}
+
+// keyManager keeps the private keys of the domain's authorities.
+type keyManager interface {
+	issue.Keys
+}
+
+// Start starts a node and returns once it serves. What was started before a
+// failure has been stopped when Start returns the error.
+func Start(ctx context.Context, o Options) (*Node, error) {
+	if err := o.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	level := new(slog.LevelVar)
+	parsed, err := parseLevel(o.Config.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	level.Set(parsed)
+	log := newLog(o.Log, o.Config.LogFormat, level).With("node", o.Config.NodeName)
+	n := &Node{
+		config: o.Config, dir: dataDir(o.Config.DataDir), version: o.Version, out: o.Out, started: time.Now(),
+		level: level, log: log, stack: stack{log: log}, failed: make(chan error, 1), issuer: issue.New(),
+	}
+	if err := n.start(ctx); err != nil {
+		stopping, cancel := context.WithTimeout(context.Background(), stopPatience)
+		defer cancel()
+		return nil, errors.Join(err, n.stack.unwind(stopping))
+	}
+	return n, nil
+}
+
+// start brings up the parts in order: the store first, intake last.
+func (n *Node) start(ctx context.Context) error {
+	for _, part := range []func(context.Context) error{
+		n.openData, n.openDoors, n.openReplica, n.lead, n.startMachines, n.serve,
+	} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	n.log.Info("serving", "trust_domain", n.domain.TrustDomain.Name(), "took", time.Since(n.started).Round(time.Millisecond),
+		"api", n.addresses.API, "bundle", n.addresses.Bundle, "raft", n.addresses.Raft, "ops", n.addresses.Ops)
+	n.greet()
+	return nil
+}
+
+// Wait returns when ctx ends (nil), or with the error for which the node must stop.
+func (n *Node) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.failed:
+		return err
+	case err := <-n.replica.Failed():
+		return err
+	}
+}
+
+// Stop ends intake, then the machines, then the store.
+func (n *Node) Stop() error {
+	n.log.Info("stopping")
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	err := n.stack.unwind(ctx)
+	n.log.Info("stopped")
+	return err
+}
+
+// Addresses are what the node really listens on.
+func (n *Node) Addresses() Addresses { return n.addresses }
+
+// fail ends the node; the first reason counts.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// openData prepares the data directory and opens the key manager.
+func (n *Node) openData(context.Context) error {
+	if err := n.dir.prepare(); err != nil {
+		return err
+	}
+	if n.config.KeyManager == KeysMemory {
+		n.keys = keys.NewMemory()
+		n.say("Authorities' keys live in this process only (key-manager: memory): they are lost when it ends.")
+		return nil
+	}
+	sealed, err := n.openSealed()
+	if err != nil {
+		return err
+	}
+	n.keys = sealed
+	if sealed.Made() {
+		n.say("Made a key-encryption key: %s. Whoever has it and the data can open every authority; a backup does not contain it, so keep a copy apart.", sealed.Source())
+	} else {
+		n.say("The key-encryption key is %s.", sealed.Source())
+	}
+	return nil
+}
+
+func (n *Node) openSealed() (*keys.Sealed, error) {
+	const variable = "CONCORD_KEK"
+	if text, set := os.LookupEnv(variable); set {
+		return keys.NewSealedFromText(text, variable)
+	}
+	return keys.NewSealed(n.dir.kek())
+}
+
+// openReplica opens the log and the audit trail that follows it.
+func (n *Node) openReplica(ctx context.Context) error {
+	trail, err := openTrail(n.dir.audit(), n.log)
+	if err != nil {
+		return err
+	}
+	n.trail = trail
+	n.stack.push("audit trail", func(context.Context) error { return trail.Close() })
+	n.replica, err = replica.Open(ctx, replica.Options{
+		Dir: n.dir.raft(), Log: n.log, Trail: trail, ListenAddr: n.config.ListenRaft,
+	})
+	if err != nil {
+		return fmt.Errorf("open the data in %s: %w", n.config.DataDir, err)
+	}
+	n.stack.push("replica", func(context.Context) error { return n.replica.Close() })
+	n.truth = truth{replica: n.replica, maxStaleness: n.config.MaxStaleness}
+	return nil
+}
+
+// lead waits until this node, the only member, leads, and sets up what is not there yet.
+func (n *Node) lead(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leaderPatience, fmt.Errorf("no leader after %s", leaderPatience))
+	defer cancel()
+	leading := make(chan error, 1)
+	go func() { leading <- n.replica.WaitLeading(ctx) }()
+	select {
+	case err := <-n.replica.Failed():
+		cancel()
+		<-leading
+		return err
+	case err := <-leading:
+		if err != nil {
+			return fmt.Errorf("wait for a leader: %w", context.Cause(ctx))
+		}
+	}
+	return n.settle(ctx)
+}
+
+// startMachines starts everything that works by itself.
+func (n *Node) startMachines(context.Context) error {
+	denied, err := n.config.denied()
+	if err != nil {
+		return err
+	}
+	n.grants = grant.New(grant.Options{Source: n.truth, Signer: signer{n}, Log: n.log})
+	n.keeper = issue.NewKeeper(issue.Options{
+		Issuer: n.issuer, Domain: n.domain, Ledger: n.authorities(), Root: n.rootSigner(), Log: n.log, Turned: n.turned,
+	})
+	n.pool = fetch.New(fetch.Options{Ledger: peers{n.truth}, Store: bundleStore{n}, Log: n.log, DenyNetworks: denied})
+	n.attestor = unix.NewAttestor(unix.Options{})
+	n.registrar = registrar.New(registrar.Parts{
+		Ledger: n.replica, Peers: n.pool, Signer: signer{n}, Keys: keyMaker{n}, CSR: issue.CheckCSR,
+		Trail: trailReader{n.trail}, Node: n.status, Staleness: n.config.MaxStaleness, Log: n.log, Level: n.level,
+	})
+	turner := rotate.New(turning{n.authorities(), n}, n.domain, alone{}, n.log)
+
+	n.stack.run("key keeper", n.fail, n.keeper.Run)
+	n.stack.run("grants", n.fail, n.grants.Run)
+	n.stack.run("changes to grants", n.fail, func(ctx context.Context) error { return n.truth.followGrants(ctx, n.grants) })
+	n.stack.run("rotation", n.fail, func(ctx context.Context) error {
+		return n.replica.WhileLeading(ctx, func(ctx context.Context) {
+			if err := turner.Run(ctx); err != nil && ctx.Err() == nil {
+				n.fail(fmt.Errorf("rotation: %w", err))
+			}
+		})
+	})
+	n.stack.run("pollers", n.fail, n.pool.Run)
+	return nil
+}
+
+// say tells a person something at the start.
+func (n *Node) say(format string, args ...any) { fmt.Fprintf(n.out, format+"\n", args...) }
+
+// greet says what runs and what to try.
+func (n *Node) greet() {
+	td := n.domain.TrustDomain.Name()
+	if n.config.TrustDomain == "" {
+		n.say("No trust domain was given: this one is called %s and stays so in %s.", td, n.config.DataDir)
+	}
+	n.say("Trust domain %s is up. Bundle endpoint: https://%s/ (%s). Health: http://%s/ready", td, n.addresses.Bundle, n.config.BundleProfile, n.addresses.Ops)
+	n.say("Try, in another terminal:")
+	n.say("  concord status --socket %s", n.dir.admin())
+	n.say("  concord entry create --spiffe-id spiffe://%s/hello --selector unix:uid:%d --socket %s", td, os.Getuid(), n.dir.admin())
+	n.say("  concord svid fetch --socket %s", n.dir.workload())
+}
+
+// listen opens a TCP listener and says whose address it was if that fails.
+func listen(key, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return listener, nil
+}
