@@ -58,7 +58,7 @@ func inOwnNamespace(t *testing.T, story func(t *testing.T)) {
 		return
 	}
 	inside := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout="+(2*patience).String())
-	inside.Env = append(os.Environ(), namespaceEnv+"=1")
+	inside.Env = append(os.Environ(), namespaceEnv+"=1", brisk)
 	inside.SysProcAttr = namespaced(syscall.CLONE_NEWPID | syscall.CLONE_NEWNS)
 	inside.WaitDelay = time.Second // a puppet may hold its output
 	out, err := inside.CombinedOutput()

@@ -25,6 +25,16 @@ import (
 // descriptor is its connection (-1: none yet).
 const puppetEnv = "CONCORD_TEST_PUPPET"
 
+// brisk keeps the race detector from making each process linger for a second at
+// its end.
+const brisk = "GORACE=atexit_sleep_ms=0"
+
+// puppetEnvironment is all that a puppet gets, among it names that no selector
+// may come from.
+func puppetEnvironment(conn int) []string {
+	return []string{fmt.Sprintf("%s=%d", puppetEnv, conn), brisk, "USER=mallory", "HOME=/home/mallory"}
+}
+
 // patience is how long a test waits for another process on a busy machine.
 const patience = 2 * time.Minute
 
@@ -69,10 +79,10 @@ func obey(conn *int, verb, rest string) error {
 		_, err := sys.Write(*conn, []byte("."))
 		return err
 	case "exec": // becomes another program, and is the same process
-		return syscall.Exec(rest, []string{rest}, []string{fmt.Sprintf("%s=%d", puppetEnv, *conn)})
+		return syscall.Exec(rest, []string{rest}, puppetEnvironment(*conn))
 	case "leave": // to a child, with the connection
 		child := exec.Command(rest)
-		child.Env = []string{puppetEnv + "=3"}
+		child.Env = puppetEnvironment(3)
 		child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 		child.ExtraFiles = []*os.File{os.NewFile(uintptr(*conn), "connection")}
 		if err := child.Start(); err != nil {
@@ -137,7 +147,7 @@ func start(t *testing.T, program string, attributes *syscall.SysProcAttr) *actor
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, program)
-	cmd.Env = []string{puppetEnv + "=-1"}
+	cmd.Env = puppetEnvironment(-1)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, os.Stderr
 	cmd.SysProcAttr = attributes
 	err = cmd.Start()

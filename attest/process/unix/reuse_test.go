@@ -77,14 +77,20 @@ func TestPIDReusedDuringAttestationIsRefused(t *testing.T) {
 	})
 }
 
-// Without the descriptor, the second look still tells the two apart; it is what
-// protects callers whose Alive is weaker than ours.
+// Without the descriptor, the second look still tells two processes of one
+// program apart, if they did not start in the same hundredth of a second.
 func TestPIDReusedBetweenTheTwoLooksIsRefusedWithoutDescriptor(t *testing.T) {
 	inOwnNamespace(t, func(t *testing.T) {
 		program := binary(t, folder(t), "both")
 		l, socket := listen(t)
 		untilRecycled(t, func() bool {
 			a := start(t, program, nil)
+			born := startTime(t, a)
+			for later := born; later == born; {
+				scratch := start(t, program, nil)
+				later = startTime(t, scratch)
+				scratch.end()
+			}
 			a.do("connect %s", socket)
 			p := accept(t, l).Process()
 			asked, recycled := 0, false
@@ -96,10 +102,26 @@ func TestPIDReusedBetweenTheTwoLooksIsRefusedWithoutDescriptor(t *testing.T) {
 				return nil
 			}
 			found, err := unix.NewAttestor(unix.Options{}).Attest(t.Context(), p)
-			refused(t, found, err)
+			if recycled {
+				refused(t, found, err)
+			}
 			return recycled
 		})
 	})
+}
+
+// startTime is when a puppet started, in clock ticks since boot.
+func startTime(t *testing.T, a *actor) uint64 {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := unix.ParseStat(stat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return started
 }
 
 func TestPIDReusedOnAnAcceptedConnectionIsRefused(t *testing.T) {
