@@ -2,52 +2,112 @@ package state
 
 import (
 	"errors"
-	"io"
+	"fmt"
+	"sync/atomic"
 
 	"github.com/concord-id/concord/broker"
 )
 
-// The errors of reading a log or a snapshot. All of them stop the node.
-var (
-	// ErrUnknownCommand means that a newer version of Concord wrote it.
-	ErrUnknownCommand = errors.New("written by a newer version of Concord: upgrade this node")
-	// ErrCorrupt means that it is not what was written.
-	ErrCorrupt = errors.New("damaged")
-)
-
 // Applied is what became of a command.
 type Applied struct {
-	Index    uint64 // where it was decided: of the first application if Repeated
-	Change   Change // empty if refused or repeated
-	Refusal  *broker.Refusal
-	Record   AuditRecord // zero if Repeated: it has one already
-	Repeated bool        // its request ID was decided before; Refusal is as it was then
+	Index    uint64          // where it was decided: of the first application if Repeated
+	Subject  string          // what it was about, as in AuditRecord; of the first application if Repeated
+	Change   Change          // empty if refused or repeated
+	Refusal  *broker.Refusal // nil if it was done
+	Record   AuditRecord     // zero if Repeated: the first application has one
+	Repeated bool            // its request ID was decided before; Refusal is as it was then
 }
 
 // Machine applies the log, in order. Apply and Restore belong to one
 // goroutine; View may be called by all.
-type Machine struct{ view *View }
+type Machine struct{ view atomic.Pointer[View] }
 
 // NewMachine returns a machine that has read nothing.
-func NewMachine() *Machine { return &Machine{view: &View{}} }
-
-// Encode writes a command as a log entry. It refuses what Validate refuses.
-func Encode(act broker.Act, c Command) ([]byte, error) { return nil, errors.ErrUnsupported }
-
-// Decode reads a log entry.
-func Decode(entry []byte) (broker.Act, Command, error) {
-	return broker.Act{}, nil, errors.ErrUnsupported
-}
-
-// Apply decides the command at index and makes the next View. An error means
-// that this node cannot follow the log and must stop: the entry is damaged or
-// of a newer version. A command that was refused is no error.
-func (m *Machine) Apply(index uint64, entry []byte) (Applied, error) {
-	return Applied{}, errors.ErrUnsupported
+func NewMachine() *Machine {
+	var m Machine
+	m.view.Store(&View{tables: newTables()})
+	return &m
 }
 
 // View returns the newest view.
-func (m *Machine) View() *View { return m.view }
+func (m *Machine) View() *View { return m.view.Load() }
 
-// Restore replaces everything by a snapshot. On an error nothing is replaced.
-func (m *Machine) Restore(r io.Reader) error { return errors.ErrUnsupported }
+// Apply decides the command at index and makes the next View. An error means
+// that this node cannot follow the log and must stop: the entry is damaged, of
+// a newer version, or out of order. A command that was refused is no error; it
+// changes nothing but the audit trail and the memory of requests.
+func (m *Machine) Apply(index uint64, entry []byte) (Applied, error) {
+	view := m.View()
+	if index <= view.index {
+		return Applied{}, fmt.Errorf("log entry %d comes after %d: the log is out of order", index, view.index)
+	}
+	act, command, err := Decode(entry)
+	if err != nil {
+		return Applied{}, err
+	}
+	next, applied, err := view.decide(index, act, command)
+	if err != nil {
+		return Applied{}, fmt.Errorf("%s: %w", command.kind(), err)
+	}
+	m.view.Store(next)
+	return applied, nil
+}
+
+// Try decides a command as if it came next, and returns the view that there
+// would be. Nothing else sees it. It refuses what Encode refuses.
+func (v *View) Try(act broker.Act, c Command) (*View, Applied, error) {
+	entry, err := Encode(act, c)
+	if err != nil {
+		return nil, Applied{}, err
+	}
+	act, c, err = Decode(entry) // as every node would read it
+	if err != nil {
+		return nil, Applied{}, err
+	}
+	return v.decide(v.index+1, act, c)
+}
+
+// decide makes the view after a command.
+func (v *View) decide(index uint64, act broker.Act, c Command) (*View, Applied, error) {
+	if first := v.requests.get(act.RequestID); first != nil && first.Kind == c.kind() {
+		return &View{index, v.head, v.sum, v.tables}, Applied{Index: first.Index, Subject: first.Subject, Refusal: first.refusal(), Repeated: true}, nil
+	} else if first != nil {
+		return v.conclude(v.draft(index, act), c, broker.Refuse(broker.InvalidArgument,
+			"request ID %.80q was used for %s already: choose another for every request", act.RequestID, first.Kind))
+	}
+	d := v.draft(index, act)
+	err := c.apply(d)
+	var refusal *broker.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		d = v.draft(index, act) // whatever the command had begun
+	case err != nil:
+		return nil, Applied{}, err
+	}
+	return v.conclude(d, c, refusal)
+}
+
+func (v *View) draft(index uint64, act broker.Act) *draft {
+	return &draft{tables: v.tables.copy(), index: index, act: act, sum: v.sum, touched: make(map[string]struct{})}
+}
+
+// conclude writes the outcome into the audit trail and the memory of requests,
+// and makes the draft a view.
+func (v *View) conclude(d *draft, c Command, refusal *broker.Refusal) (*View, Applied, error) {
+	record := AuditRecord{
+		Index: d.index, At: d.act.At, Actor: d.act.Actor, Cause: d.act.Cause, RequestID: d.act.RequestID,
+		Kind: c.kind().String(), Subject: c.subject(), Fields: d.auditFields(),
+	}
+	outcome := &request{ID: d.act.RequestID, Index: d.index, At: d.act.At, Kind: c.kind(), Subject: record.Subject}
+	if refusal != nil {
+		refusal = keepable(refusal)
+		record.Code, record.Detail = refusal.Code, refusal.Detail
+		outcome.Code, outcome.Detail = refusal.Code, refusal.Detail
+	}
+	if v.requests.get(outcome.ID) == nil { // else the first outcome stays
+		d.remember(outcome)
+	}
+	record.Head = ChainHead(v.head, record.Statement())
+	applied := Applied{Index: d.index, Subject: record.Subject, Change: d.changes(), Refusal: refusal, Record: record}
+	return &View{d.index, record.Head, d.sum, d.tables}, applied, nil
+}
