@@ -12,10 +12,6 @@ import (
 	"github.com/concord-id/concord/broker/state"
 )
 
-// MaxEntryBytes is the most that one encoded command may have. Members hand
-// entries on in batches, and a batch has to arrive within one call's time.
-const MaxEntryBytes = 4 << 20
-
 // queueTime is how long a command may wait for raft to take it.
 const queueTime = 5 * time.Second
 
@@ -23,8 +19,8 @@ const queueTime = 5 * time.Second
 // it on disk and this node has applied it. What the state refused is returned
 // as its *broker.Refusal, beside the Applied that says at which index.
 //
-// Every other error is a Refusal too: InvalidArgument for a command that is not
-// valid by itself, Unavailable where there was no leader here, or where it is
+// Every other error is a Refusal too: what state.Encode says of a command that
+// is not valid by itself, Unavailable where there was no leader here, or where it is
 // not known whether the command is in the log. Then the same act, with the
 // same RequestID, may be proposed again: it is applied once.
 func (r *Replica) Propose(ctx context.Context, act broker.Act, c state.Command) (state.Applied, error) {
@@ -33,10 +29,7 @@ func (r *Replica) Propose(ctx context.Context, act broker.Act, c state.Command) 
 	}
 	entry, err := state.Encode(act, c)
 	if err != nil {
-		return state.Applied{}, invalid(err)
-	}
-	if len(entry) > MaxEntryBytes {
-		return state.Applied{}, broker.Refuse(broker.InvalidArgument, "the change has %d bytes, the most is %d", len(entry), MaxEntryBytes)
+		return state.Applied{}, err
 	}
 	if !r.proposals.enter() {
 		return state.Applied{}, broker.Refuse(broker.Unavailable, "this node is stopping: nothing was changed; ask another node")
@@ -46,14 +39,6 @@ func (r *Replica) Propose(ctx context.Context, act broker.Act, c state.Command) 
 		return state.Applied{}, broker.Refuse(broker.Unavailable, "this node has stopped: nothing was changed; its log says why")
 	}
 	return r.submit(ctx, act.RequestID, entry)
-}
-
-// invalid makes a Refusal of what state.Encode says.
-func invalid(err error) error {
-	if broker.CodeOf(err) != "" {
-		return err
-	}
-	return broker.Refuse(broker.InvalidArgument, "%s", err.Error())
 }
 
 // outcome is what raft answers.
