@@ -49,10 +49,11 @@ func (a anchor) same(b anchor) bool {
 	return a.profile == b.profile && a.id == b.id && a.digest == b.digest && string(a.roots) == string(b.roots)
 }
 
-// config returns the TLS side of one new connection to host. There is no
+// config returns the TLS side of one new connection to host; the handshake sets
+// end to when the first certificate of the verified chain ends. There is no
 // session cache: a resumed session would go around what is verified here.
 // HTTP/1.1 is the only protocol: one connection carries one request a poll.
-func (a anchor) config(host string) (*tls.Config, error) {
+func (a anchor) config(host string, end *time.Time) (*tls.Config, error) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: host,
@@ -60,11 +61,15 @@ func (a anchor) config(host string) (*tls.Config, error) {
 	}
 	if a.profile == federation.HTTPSSPIFFE {
 		config.InsecureSkipVerify = true // the Web's rules do not hold here, VerifyConnection applies SPIFFE's
-		config.VerifyConnection = func(state tls.ConnectionState) error {
-			_, err := verifySVID(state.PeerCertificates, a.id, a.bundle, time.Now())
+		config.VerifyConnection = func(state tls.ConnectionState) (err error) {
+			*end, err = verifySVID(state.PeerCertificates, a.id, a.bundle, time.Now())
 			return err
 		}
 		return config, nil
+	}
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		*end = firstEnd(state.VerifiedChains[0]) // crypto/tls has verified the chain and the host's name
+		return nil
 	}
 	if len(a.roots) > 0 {
 		config.RootCAs = x509.NewCertPool()
@@ -73,12 +78,4 @@ func (a anchor) config(host string) (*tls.Config, error) {
 		}
 	}
 	return config, nil
-}
-
-// end returns when the first certificate that authenticated state ends.
-func (a anchor) end(state tls.ConnectionState) time.Time {
-	if len(state.VerifiedChains) > 0 {
-		return firstEnd(state.VerifiedChains[0])
-	}
-	return firstEnd(state.PeerCertificates)
 }

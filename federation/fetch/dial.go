@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -32,7 +33,8 @@ type dialer struct {
 
 // connect opens a connection to host, which is a name or an IP literal. Its
 // addresses may be of class most or less private. If most is 0 the host is the
-// configured one and its most public address decides; the class is returned.
+// configured one and its most public address decides; the class is returned,
+// 0 while it is not known.
 func (d *dialer) connect(ctx context.Context, host, port string, most reach) (net.Conn, reach, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
@@ -40,15 +42,13 @@ func (d *dialer) connect(ctx context.Context, host, port string, most reach) (ne
 	if err != nil {
 		return nil, most, err
 	}
-	if most == 0 {
-		most = mostPublic(addrs)
-	}
-	allowed, err := d.allowed(host, addrs, most)
+	bound := cmp.Or(most, mostPublic(addrs))
+	allowed, err := d.allowed(host, addrs, bound)
 	if err != nil {
 		return nil, most, err
 	}
 	conn, err := d.first(ctx, allowed, port)
-	return conn, most, err
+	return conn, bound, err
 }
 
 func (d *dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error) {

@@ -129,7 +129,7 @@ func (d *dialer) admits(addr netip.Addr, most reach) error {
 	case contains(d.deny, addr.Unmap()), contains(d.deny, embedded(addr.Unmap())):
 		return fmt.Errorf("%s is in a network that federation.deny-networks closes", addr)
 	case class > most:
-		return fmt.Errorf("%s is a %s address, and the configured host is %s: a redirect or a changed DNS answer never leads to a more private place", addr, class, most)
+		return fmt.Errorf("%s is a %s address, and the configured host is %s: no redirect and no changed DNS answer leads to a more private place; if the endpoint moved there on purpose, save the relationship again", addr, class, most)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,31 @@ func verifySVID(chain []*x509.Certificate, want spiffeid.ID, bundle *federation.
 		return time.Time{}, chainError(err, fmt.Sprintf("no authority in the bundle that we hold of %s (sequence %d) signed it: %s",
 			bundle.TrustDomain.Name(), bundle.Sequence, setByHand))
 	}
-	return firstEnd(verified[0]), nil
+	for _, chain := range verified {
+		if permits(chain, want.TrustDomain()) {
+			return firstEnd(chain), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("the peer's certificate chain is not valid: a CA in it is constrained to other names than %s (X509-SVID §4.2)", want.TrustDomain().Name())
+}
+
+// permits reports whether every CA of a chain may vouch for names of td. The
+// chain was verified already; but crypto/x509 takes a constraint for one host
+// as one for its subdomains too, and a trust domain has none (RFC 5280
+// §4.2.1.10, X509-SVID §4.2).
+func permits(chain []*x509.Certificate, td spiffeid.TrustDomain) bool {
+	within := func(constraint string) bool {
+		if strings.HasPrefix(constraint, ".") {
+			return strings.HasSuffix(td.Name(), constraint)
+		}
+		return td.Name() == constraint
+	}
+	for _, c := range chain[1:] {
+		if len(c.PermittedURIDomains) > 0 && !slices.ContainsFunc(c.PermittedURIDomains, within) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkLeaf refuses what may sign and what may not speak TLS (X509-SVID §3.2,

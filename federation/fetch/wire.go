@@ -29,7 +29,8 @@ type wire struct {
 // open connects to l and authenticates the endpoint by a. most bounds the
 // address's class, see dialer.connect.
 func (f *fetcher) open(ctx context.Context, l location, a anchor, most reach) (*wire, reach, error) {
-	config, err := a.config(l.host)
+	var end time.Time
+	config, err := a.config(l.host, &end)
 	if err != nil {
 		return nil, most, err
 	}
@@ -43,10 +44,9 @@ func (f *fetcher) open(ctx context.Context, l location, a anchor, most reach) (*
 		_ = conn.Close()
 		return nil, most, err
 	}
-	state := w.tls.ConnectionState()
-	w.peer = state.PeerCertificates[0]
+	w.peer = w.tls.ConnectionState().PeerCertificates[0]
 	w.until = time.Now().Add(f.limits.KeepFor)
-	if end := a.end(state); end.Before(w.until) {
+	if end.Before(w.until) {
 		w.until = end
 	}
 	return w, most, nil
@@ -95,14 +95,16 @@ func (f *fetcher) ask(ctx context.Context, w *wire, l location, etag string, kee
 	resp, err := readHeaders(br)
 	if err != nil {
 		err = f.headersError(bound, err)
-		if w.meter.read == 0 {
+		if bound.left == f.limits.HeaderBytes {
 			err = w.silence(err)
 		}
 		return nil, err
 	}
-	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusRequestTimeout && w.used {
+		return nil, w.silence(errors.New("it was idle too long for the peer"))
+	}
 	bound.lift()
-	a, err := f.read(w, resp)
+	a, err := f.read(w, resp) // never closed: Close would read a hostile body to its end
 	if err != nil {
 		return nil, err
 	}
