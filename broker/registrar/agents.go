@@ -20,8 +20,13 @@ type AgentFilter struct {
 	Method        string
 	Selectors     *SelectorMatch
 	Banned        *bool
+	CanReattest   *bool
 	ExpiresBefore time.Time // its SVID ends before
 }
+
+// CanReattest reports whether an agent can show what it is again by itself.
+// Only a join token is good for once.
+func CanReattest(a Agent) bool { return a.Method != "join_token" }
 
 // Agent returns an agent, NotFound if there is none with that ID.
 func (r *Registrar) Agent(ctx context.Context, who broker.Caller, id spiffeid.ID) (Agent, error) {
@@ -78,6 +83,7 @@ func (f AgentFilter) compile() (func(Agent) bool, error) {
 	return func(a Agent) bool {
 		return (f.Method == "" || a.Method == f.Method) &&
 			(f.Banned == nil || a.Banned == *f.Banned) &&
+			(f.CanReattest == nil || CanReattest(a) == *f.CanReattest) &&
 			(f.ExpiresBefore.IsZero() || a.CertNotAfter.Before(f.ExpiresBefore)) &&
 			selectors(a.Selectors)
 	}, nil

@@ -19,11 +19,15 @@ func (r *Registrar) Authorities(ctx context.Context, who broker.Caller, use ca.U
 	if err := known(use); err != nil {
 		return nil, err
 	}
+	return shownOf(view, use), nil
+}
+
+func shownOf(view *state.View, use ca.Use) []ca.Authority {
 	var out []ca.Authority
 	for _, a := range view.Authorities(use) {
 		out = append(out, *shown(a))
 	}
-	return out, nil
+	return out
 }
 
 // Readiness is whether a prepared authority may be activated without force.

@@ -7,20 +7,29 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/concord-id/concord/broker"
+	"github.com/concord-id/concord/ca"
 	"github.com/concord-id/concord/federation"
 )
 
 // OwnBundle returns the bundle of this trust domain. It is public: a caller
 // needs no role.
 func (r *Registrar) OwnBundle(ctx context.Context, who broker.Caller) (*federation.Published, error) {
+	own, _, err := r.OwnBundleAndAuthorities(ctx, who)
+	return own, err
+}
+
+// OwnBundleAndAuthorities returns the bundle of this trust domain with the
+// authorities that it was made of, without their sealed keys. Both are public.
+func (r *Registrar) OwnBundleAndAuthorities(ctx context.Context, who broker.Caller) (*federation.Published, []ca.Authority, error) {
 	if err := r.caughtUp(ctx, who.SeenIndex); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	own := r.parts.Ledger.View().Own()
+	view := r.parts.Ledger.View()
+	own := view.Own()
 	if own == nil {
-		return nil, broker.Refuse(broker.Unavailable, "the trust domain is not set up yet: wait until the node is ready and try again")
+		return nil, nil, notSetUp()
 	}
-	return own, nil
+	return own, append(shownOf(view, ca.X509), shownOf(view, ca.JWT)...), nil
 }
 
 // Bundle returns the bundle held of another trust domain, NotFound if none is.

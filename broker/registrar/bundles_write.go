@@ -28,9 +28,9 @@ type Exists uint8
 
 // What a SetBundle or SetRelationship expects.
 const (
-	Either     Exists = iota // create or change
-	MustNot                  // create: AlreadyExists otherwise
-	MustAlready              // change: NotFound otherwise
+	Either      Exists = iota // create or change
+	MustNot                   // create: AlreadyExists otherwise
+	MustAlready               // change: NotFound otherwise
 )
 
 // SetBundle asks for a bundle of another trust domain to be held as an

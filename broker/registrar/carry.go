@@ -49,9 +49,13 @@ func retry(first broker.Act, again bool, attempt func(broker.Act) error) error {
 func (r *Registrar) domain() (state.Domain, error) {
 	domain, ok := r.parts.Ledger.View().Domain()
 	if !ok {
-		return domain, broker.Refuse(broker.Unavailable, "the trust domain is not set up yet: wait until the node is ready and try again")
+		return domain, notSetUp()
 	}
 	return domain, nil
+}
+
+func notSetUp() error {
+	return broker.Refuse(broker.Unavailable, "the trust domain is not set up yet: wait until the node is ready and try again")
 }
 
 // invalid makes a refusal of what a validation says is wrong.

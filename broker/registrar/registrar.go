@@ -68,8 +68,8 @@ type Parts struct {
 	// Staleness is how long a node without a leader goes on issuing; an old
 	// authority vouches that much longer.
 	Staleness time.Duration
-	Log    *slog.Logger
-	Level  *slog.LevelVar // of Log and every other logger of this process
+	Log       *slog.Logger
+	Level     *slog.LevelVar // of Log and every other logger of this process
 }
 
 // Registrar carries out administrative acts. Its methods may be called by any

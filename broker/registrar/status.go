@@ -75,3 +75,9 @@ func (r *Registrar) Status(ctx context.Context, who broker.Caller) (Status, erro
 	}
 	return s, nil
 }
+
+// Serving reports whether the domain is set up and this node is ready to
+// serve. It is public: a caller needs no role.
+func (r *Registrar) Serving() bool {
+	return r.parts.Ledger.View().Own() != nil && r.parts.Node().Ready
+}
