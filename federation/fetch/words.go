@@ -56,16 +56,20 @@ func connectError(target string, limit time.Duration, err error) string {
 func handshakeError(address string, limit time.Duration, err error) error {
 	var record tls.RecordHeaderError
 	var verification *tls.CertificateVerificationError
-	var alert tls.AlertError
+	var op *net.OpError
+	alert := ""
+	if errors.As(err, &op) && op.Op == "remote error" { // how crypto/tls wraps an alert that it received
+		alert = strings.TrimPrefix(op.Err.Error(), "tls: ")
+	}
 	switch {
 	case errors.As(err, &record):
 		return fmt.Errorf("%s does not speak TLS: check the port in the URL", address)
 	case errors.As(err, &verification):
 		return chainError(verification.Err, "no CA that this relationship trusts signed it: give the relationship that CA's certificate as its roots, or no roots to trust the CAs of this system")
-	case errors.As(err, &alert) && strings.Contains(alert.Error(), "no application protocol"):
+	case alert == "no application protocol":
 		return fmt.Errorf("%s does not speak HTTP/1.1 over TLS", address)
-	case errors.As(err, &alert):
-		return fmt.Errorf("%s ended the TLS handshake: %s", address, alert.Error())
+	case alert != "":
+		return fmt.Errorf("%s ended the TLS handshake: %s", address, alert)
 	case isTransport(err):
 		return transferError("in the TLS handshake with "+address, limit, err)
 	}
