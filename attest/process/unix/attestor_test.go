@@ -162,6 +162,21 @@ func TestCallerThatChangedItsUserIsRefused(t *testing.T) {
 	refused(t, found, err)
 }
 
+func TestCallerThatChangesItsUserDuringAttestationIsRefused(t *testing.T) {
+	needRoot(t)
+	a, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	p := conn.Process()
+	alive, asked := p.Alive, 0
+	p.Alive = func() error {
+		if asked++; asked == 2 { // between the two looks
+			a.do("setuid 54321")
+		}
+		return alive()
+	}
+	found, err := attestNow(t, p)
+	refused(t, found, err)
+}
+
 func TestSetuidProgramDoesNotLendItsUser(t *testing.T) {
 	needRoot(t)
 	dir := folder(t)
@@ -458,6 +473,27 @@ func TestAttestorIsSafeForManyCallersAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestAttestationLeavesNoDescriptors(t *testing.T) {
+	a, conn := caller(t, binary(t, folder(t), "workload"), nil)
+	attestor := unix.NewAttestor(unix.Options{})
+	believed := conn.Process()
+	believed.Alive = alwaysAlive
+	flat := func(attested bool) {
+		before := descriptors(t)
+		for range 5 {
+			if found, err := attestor.Attest(t.Context(), believed); (err == nil) != attested {
+				t.Fatalf("attested as %v, %v", found, err)
+			}
+		}
+		if after := descriptors(t); after != before {
+			t.Errorf("attested %v: %d descriptors before, %d after", attested, before, after)
+		}
+	}
+	flat(true)
+	a.end()
+	flat(false)
 }
 
 func TestUnknownProcessIsNotAttested(t *testing.T) {

@@ -10,12 +10,13 @@ import (
 
 func TestOneUsersHungProgramsHoldUpNobodyElse(t *testing.T) {
 	gate := unix.NewGate()
-	var leave func()
+	var inside []func()
 	for range unix.PerUser {
-		var err error
-		if leave, err = unix.Enter(gate, t.Context(), 1); err != nil {
+		leave, err := unix.Enter(gate, t.Context(), 1)
+		if err != nil {
 			t.Fatal(err)
 		}
+		inside = append(inside, leave)
 	}
 	if other, err := unix.Enter(gate, t.Context(), 2); err != nil {
 		t.Errorf("another user: %v", err)
@@ -29,10 +30,15 @@ func TestOneUsersHungProgramsHoldUpNobodyElse(t *testing.T) {
 	if err := <-waited; !errors.Is(err, context.Canceled) {
 		t.Errorf("one too many of the same user: %v", err)
 	}
-	leave()
+	for _, leave := range inside {
+		leave()
+	}
 	if again, err := unix.Enter(gate, t.Context(), 1); err != nil {
-		t.Errorf("after one has left: %v", err)
+		t.Errorf("after they have left: %v", err)
 	} else {
 		again()
+	}
+	if n := unix.Lanes(gate); n != 0 {
+		t.Errorf("%d users are remembered with nobody inside", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,6 +123,26 @@ last:x:4294967295:`
 	names := unix.ParseAccounts([]byte(passwd))
 	if len(names) != 3 || names[0] != "root" || names[6] != "padded" || names[4294967295] != "last" {
 		t.Errorf("names %v", names)
+	}
+}
+
+func TestNamesAreThoseOfTheFileNow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "passwd")
+	names := unix.NamesIn(path)
+	for _, test := range []struct{ text, want string }{{"", ""}, {"old:x:7:\n", "old"}, {"new:x:7:\n", "new"}} {
+		if test.text != "" {
+			if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if now, err := names(); err != nil || now[7] != test.want {
+				t.Errorf("%q: %v, %v", test.text, now, err)
+			}
+		}
+	}
+	if now, err := unix.NamesIn(t.TempDir())(); err == nil {
+		t.Errorf("a file that cannot be read has names %v", now)
 	}
 }
 
