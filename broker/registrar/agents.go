@@ -98,21 +98,25 @@ type ChangeAgent struct {
 // BanAgent bans an agent: it gets no identities any more and cannot attest
 // again until it is deleted. NotFound if there is none.
 func (r *Registrar) BanAgent(ctx context.Context, who broker.Caller, in ChangeAgent) (Outcome[Agent], error) {
-	return r.changeAgent(ctx, who, "ban", in, func(a Agent) state.Command {
-		a.Banned = true
-		return state.PutAgent{Agent: a}
+	return r.changeAgent(ctx, who, "ban", in, func(before *Agent) (state.Command, error) {
+		if before == nil {
+			return nil, noSuchAgent(in.ID)
+		}
+		banned := *before
+		banned.Banned = true
+		return state.PutAgent{Agent: banned}, nil
 	})
 }
 
 // DeleteAgent forgets an agent and its ban; it may attest again. NotFound if
 // there is none.
 func (r *Registrar) DeleteAgent(ctx context.Context, who broker.Caller, in ChangeAgent) (Outcome[Agent], error) {
-	return r.changeAgent(ctx, who, "delete", in, func(a Agent) state.Command {
-		return state.DeleteAgent{ID: a.ID}
+	return r.changeAgent(ctx, who, "delete", in, func(*Agent) (state.Command, error) {
+		return state.DeleteAgent{ID: in.ID}, nil
 	})
 }
 
-func (r *Registrar) changeAgent(ctx context.Context, who broker.Caller, verb string, in ChangeAgent, command func(Agent) state.Command) (Outcome[Agent], error) {
+func (r *Registrar) changeAgent(ctx context.Context, who broker.Caller, verb string, in ChangeAgent, command func(before *Agent) (state.Command, error)) (Outcome[Agent], error) {
 	out := Outcome[Agent]{DryRun: in.DryRun}
 	if err := may(who, verb+" agents", broker.RoleAdmin); err != nil {
 		return out, err
@@ -121,12 +125,14 @@ func (r *Registrar) changeAgent(ctx context.Context, who broker.Caller, verb str
 	if err != nil {
 		return out, err
 	}
-	before, ok := r.parts.Ledger.View().Agent(in.ID)
-	if !ok {
-		return out, noSuchAgent(in.ID)
+	if before, ok := r.parts.Ledger.View().Agent(in.ID); ok {
+		out.Before = &before
 	}
-	out.Before = &before
-	view, index, err := r.carryOut(ctx, act, command(before), in.DryRun)
+	c, err := command(out.Before)
+	if err != nil {
+		return out, err
+	}
+	view, index, err := r.carryOut(ctx, act, c, in.DryRun)
 	out.Index = index
 	if err != nil {
 		return out, err

@@ -13,32 +13,23 @@ import (
 type AuditRecord = state.AuditRecord
 
 // AuditFilter says which records are asked for: those that pass all that is
-// set. The zero value asks for every record that there is.
+// set. Actor, Kind and Subject are compared whole, or by their beginning if
+// they end in "*". The zero value asks for the newest hundred.
 type AuditFilter struct {
-	After    uint64 // only records with a higher log index
-	From, To time.Time
-	Actor    string
-	Kind     string // "put_entry"
-	Subject  string
-	Refused  *bool
-	Limit    int  // at most so many; 0: all
-	Follow   bool // then waits for more until the context ends
-}
-
-// Keeps reports whether record passes f; Limit and Follow are for the reader.
-func (f AuditFilter) Keeps(record AuditRecord) bool {
-	return record.Index > f.After &&
-		(f.From.IsZero() || !record.At.Before(f.From)) &&
-		(f.To.IsZero() || record.At.Before(f.To)) &&
-		(f.Actor == "" || record.Actor == f.Actor) &&
-		(f.Kind == "" || record.Kind == f.Kind) &&
-		(f.Subject == "" || record.Subject == f.Subject) &&
-		(f.Refused == nil || (record.Code != "") == *f.Refused)
+	After, Before uint64    // log indexes: only records between them; 0: no bound
+	From, To      time.Time // by the proposers' clocks: From and later, earlier than To; zero: no bound
+	Actor         string
+	Kind          string // "put_entry"
+	Subject       string
+	RequestID     string // as the trail has it: the caller's, a dot, and a digest of the request
+	Refused       bool   // only what was refused
+	Limit         int    // the newest so many, at most 10,000; 0: 100
+	Follow        bool   // all after After, and then new ones as they come; Limit is not looked at
 }
 
 // Trail is the audit trail that this node keeps.
 type Trail interface {
-	// Records yields the records that filter keeps, in the order of the log. It
+	// Records yields the records that pass filter, in the order of the log. It
 	// ends after the newest, unless filter says to follow. An error is the last
 	// that it yields.
 	Records(ctx context.Context, filter AuditFilter) iter.Seq2[AuditRecord, error]
@@ -47,7 +38,8 @@ type Trail interface {
 	Verify(ctx context.Context) (records int, err error)
 }
 
-// Audit yields the records of the audit trail that filter keeps.
+// Audit yields the records of the audit trail that pass filter, the oldest
+// first.
 func (r *Registrar) Audit(ctx context.Context, who broker.Caller, filter AuditFilter) (iter.Seq2[AuditRecord, error], error) {
 	if _, err := r.read(ctx, who, "read the audit trail"); err != nil {
 		return nil, err

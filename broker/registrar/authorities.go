@@ -79,17 +79,19 @@ func known(use ca.Use) error {
 	return nil
 }
 
-// terms are what the life of authorities depends on now.
-func (r *Registrar) terms(view *state.View, s state.Settings) ca.Terms {
-	longest := s.JWTTTL
+// Terms are what the life of authorities depends on, as view has it. staleness
+// is how long a node without a leader goes on issuing. It looks at every entry.
+func Terms(view *state.View, staleness time.Duration) ca.Terms {
+	domain, _ := view.Domain()
+	longest := domain.Settings.JWTTTL
 	for e := range view.Entries() {
 		longest = max(longest, e.JWTTTL)
 	}
 	return ca.Terms{
-		Window:          s.PublicationWindow,
-		AuthorityTTL:    s.RootTTL,
-		IntermediateTTL: s.IntermediateTTL,
+		Window:          domain.Settings.PublicationWindow,
+		AuthorityTTL:    domain.Settings.RootTTL,
+		IntermediateTTL: domain.Settings.IntermediateTTL,
 		JWTTTL:          longest,
-		Staleness:       r.parts.Staleness,
+		Staleness:       staleness,
 	}
 }

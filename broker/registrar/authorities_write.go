@@ -36,9 +36,11 @@ func (r *Registrar) PrepareAuthority(ctx context.Context, who broker.Caller, in 
 	if err := invalid(in.KeyType.Validate()); err != nil {
 		return out, err
 	}
-	if waiting := withStatus(view, in.Use, ca.Prepared); waiting != nil {
+	// A retry must reach the log, which knows whether the first attempt made the
+	// one that waits; a key is not made in vain otherwise.
+	if waiting := withStatus(view, in.Use, ca.Prepared); waiting != nil && (who.RequestID == "" || in.DryRun) {
 		out.Before = waiting
-		return out, broker.Refuse(broker.FailedPrecondition, "%s authority %s is prepared already: activate it, or revoke it to prepare another", in.Use, waiting.ID)
+		return out, broker.Refuse(broker.FailedPrecondition, "%s authority %s is prepared already: activate it first, or taint and revoke it", in.Use, waiting.ID)
 	}
 	if in.DryRun {
 		out.Index = view.Index()
@@ -54,6 +56,9 @@ func (r *Registrar) PrepareAuthority(ctx context.Context, who broker.Caller, in 
 		return out, err
 	}
 	view, out.Index, err = r.carryOut(ctx, act, state.PrepareAuthority{Authority: made}, false)
+	if broker.CodeOf(err) == broker.FailedPrecondition {
+		out.Before = withStatus(view, in.Use, ca.Prepared)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -93,8 +98,8 @@ type ChangeAuthority struct {
 // FailedPrecondition, naming the time, before the publication window is over;
 // force does not wait for it.
 func (r *Registrar) ActivateAuthority(ctx context.Context, who broker.Caller, in ChangeAuthority, force bool) (Outcome[ca.Authority], error) {
-	return r.changeAuthority(ctx, who, "activate", in, force, func(view *state.View, s state.Settings) state.Command {
-		vouch := r.terms(view, s).VouchFor(in.Use)
+	return r.changeAuthority(ctx, who, "activate", in, force, func(view *state.View) state.Command {
+		vouch := Terms(view, r.parts.Staleness).VouchFor(in.Use)
 		return state.ActivateAuthority{Use: in.Use, ID: in.ID, Force: force, VouchFor: vouch}
 	})
 }
@@ -103,7 +108,7 @@ func (r *Registrar) ActivateAuthority(ctx context.Context, who broker.Caller, in
 // other hands: everything that it signed is replaced at once. The active one
 // is refused with InvalidArgument: activate another first.
 func (r *Registrar) TaintAuthority(ctx context.Context, who broker.Caller, in ChangeAuthority) (Outcome[ca.Authority], error) {
-	return r.changeAuthority(ctx, who, "taint", in, nil, func(*state.View, state.Settings) state.Command {
+	return r.changeAuthority(ctx, who, "taint", in, nil, func(*state.View) state.Command {
 		return state.TaintAuthority{Use: in.Use, ID: in.ID}
 	})
 }
@@ -112,12 +117,12 @@ func (r *Registrar) TaintAuthority(ctx context.Context, who broker.Caller, in Ch
 // any more, or with revoke an old or tainted one before its time. What it
 // signed is not accepted any more from then on. After is nil.
 func (r *Registrar) RemoveAuthority(ctx context.Context, who broker.Caller, in ChangeAuthority, revoke bool) (Outcome[ca.Authority], error) {
-	return r.changeAuthority(ctx, who, "remove", in, revoke, func(*state.View, state.Settings) state.Command {
+	return r.changeAuthority(ctx, who, "remove", in, revoke, func(*state.View) state.Command {
 		return state.RemoveAuthority{Use: in.Use, ID: in.ID, Revoke: revoke}
 	})
 }
 
-func (r *Registrar) changeAuthority(ctx context.Context, who broker.Caller, verb string, in ChangeAuthority, flag any, command func(*state.View, state.Settings) state.Command) (Outcome[ca.Authority], error) {
+func (r *Registrar) changeAuthority(ctx context.Context, who broker.Caller, verb string, in ChangeAuthority, flag any, command func(*state.View) state.Command) (Outcome[ca.Authority], error) {
 	out := Outcome[ca.Authority]{DryRun: in.DryRun}
 	if err := may(who, verb+" authorities", broker.RoleAdmin, broker.RoleNode); err != nil {
 		return out, err
@@ -128,8 +133,7 @@ func (r *Registrar) changeAuthority(ctx context.Context, who broker.Caller, verb
 	if in.ID == "" {
 		return out, broker.Refuse(broker.InvalidArgument, "authority ID is missing: say which one to %s", verb)
 	}
-	domain, err := r.domain()
-	if err != nil {
+	if _, err := r.domain(); err != nil {
 		return out, err
 	}
 	act, err := act(who, verb+" authority", in.Use, in.ID, flag)
@@ -138,7 +142,7 @@ func (r *Registrar) changeAuthority(ctx context.Context, who broker.Caller, verb
 	}
 	view := r.parts.Ledger.View()
 	out.Before = authority(view, in.Use, in.ID)
-	view, out.Index, err = r.carryOut(ctx, act, command(view, domain.Settings), in.DryRun)
+	view, out.Index, err = r.carryOut(ctx, act, command(view), in.DryRun)
 	if err != nil {
 		return out, err
 	}

@@ -78,9 +78,7 @@ func (r *Registrar) putBundle(ctx context.Context, act broker.Act, given *federa
 		switch {
 		case out.Before == nil && in.Expect == MustAlready:
 			return noSuchBundle(td)
-		case out.Before != nil && in.Expect == MustNot:
-			return broker.Refuse(broker.AlreadyExists, "a bundle of %s is already held: set it, or update it", td)
-		case out.Before != nil:
+		case out.Before != nil && in.Expect != MustNot: // else the state refuses it
 			merged, err := in.Fields.merge(out.Before, given)
 			if err != nil {
 				return err

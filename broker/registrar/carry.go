@@ -16,9 +16,6 @@ const maxAttempts = 16
 // view that it returns has c applied, unless the error says that it was
 // refused: then it is what c was refused on.
 func (r *Registrar) carryOut(ctx context.Context, act broker.Act, c state.Command, dryRun bool) (*state.View, uint64, error) {
-	if err := c.Validate(); err != nil {
-		return r.parts.Ledger.View(), 0, invalid(err)
-	}
 	if dryRun {
 		view := r.parts.Ledger.View()
 		after, err := try(view, act, c)

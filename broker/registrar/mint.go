@@ -65,7 +65,7 @@ func (r *Registrar) MintX509(ctx context.Context, who broker.Caller, in MintX509
 type MintJWT struct {
 	ID       spiffeid.ID
 	Audience []string      // at least one
-	TTL      time.Duration // 0: the domain's default; bounded by the issuer's own end
+	TTL      time.Duration // 0: the domain's default; bounded by the longest that the domain or an entry has
 }
 
 // MintJWT signs a JWT-SVID that no entry stands for. The token is in no log.
@@ -83,6 +83,10 @@ func (r *Registrar) MintJWT(ctx context.Context, who broker.Caller, in MintJWT) 
 	ttl, err := r.mintable(in.ID, nil, in.TTL, domain.Settings.JWTTTL)
 	if err != nil {
 		return ca.JWTSVID{}, err
+	}
+	if ttl > domain.Settings.JWTTTL {
+		// An authority that is replaced vouches for no token that lives longer.
+		ttl = min(ttl, Terms(r.parts.Ledger.View(), r.parts.Staleness).JWTTTL)
 	}
 	svid, err := r.parts.Signer.JWTSVID(ca.JWTRequest{ID: in.ID, Audience: in.Audience, TTL: ttl})
 	if err != nil {

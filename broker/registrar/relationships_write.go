@@ -56,8 +56,10 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 	if err != nil {
 		return out, err
 	}
+	bundleAct := act
+	bundleAct.RequestID += ".bundle"
 	if in.Bundle != nil {
-		if _, err := r.putBundle(ctx, act, first, SetBundle{DryRun: true}); err != nil {
+		if _, err := r.putBundle(ctx, bundleAct, first, SetBundle{DryRun: true}); err != nil {
 			return out, err
 		}
 	}
@@ -84,8 +86,7 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 	if err != nil || in.Bundle == nil || in.DryRun {
 		return out, err
 	}
-	act.RequestID += ".bundle"
-	set, err := r.putBundle(ctx, act, first, SetBundle{})
+	set, err := r.putBundle(ctx, bundleAct, first, SetBundle{})
 	out.Index = max(out.Index, set.Index)
 	return out, err
 }
