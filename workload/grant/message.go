@@ -2,6 +2,7 @@ package grant
 
 import (
 	"bytes"
+	"fmt"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -36,6 +37,9 @@ func (m *Message) Buffers() mem.BufferSlice { return m.parts }
 
 // Size is the encoded answer's length in bytes.
 func (m *Message) Size() int { return m.size }
+
+// String says how long m is, and nothing of the keys in it.
+func (m *Message) String() string { return fmt.Sprintf("message of %d bytes", m.size) }
 
 // Equal reports whether m and o say the same. Parts that they share are not
 // compared byte by byte.
