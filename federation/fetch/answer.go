@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 )
 
@@ -87,7 +86,7 @@ func (f *fetcher) bodyError(err error) error {
 		return f.tooLong()
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
 		return errors.New("the peer sent a gzip body that cannot be inflated")
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout(err):
 		return fmt.Errorf("the peer sent the bundle slower than %s a second after the first %s", bytesInWords(f.limits.Floor), f.limits.Grace)
 	}
 	return transferError("before the bundle was complete", f.limits.Grace, err)

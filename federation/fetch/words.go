@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ func connectError(target string, limit time.Duration, err error) string {
 		return "there is no route to " + target
 	case errors.Is(err, context.Canceled):
 		return "the connection to " + target + " was abandoned"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT):
+	case isTimeout(err):
 		return fmt.Sprintf("%s did not answer within %s", target, limit.Round(time.Millisecond))
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "this node has no file descriptor left to connect to " + target
@@ -124,16 +123,22 @@ func namesOf(c *x509.Certificate) string {
 	return strings.Join(names, ", ")
 }
 
+// isTimeout reports whether err is a deadline's, ours or the kernel's.
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool } // net.Error, context.DeadlineExceeded, syscall.ETIMEDOUT
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // isTransport reports whether err is of the connection and not of its content.
 func isTransport(err error) bool {
 	var op *net.OpError
-	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded,
-		context.DeadlineExceeded, context.Canceled, syscall.ECONNRESET, syscall.EPIPE, errTooMuch} {
+	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, context.Canceled,
+		syscall.ECONNRESET, syscall.EPIPE, errTooMuch} {
 		if errors.Is(err, target) {
 			return true
 		}
 	}
-	return errors.As(err, &op)
+	return isTimeout(err) || errors.As(err, &op)
 }
 
 // transferError says why a conversation broke while doing something.
@@ -141,7 +146,7 @@ func transferError(doing string, limit time.Duration, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case isTimeout(err):
 		return fmt.Errorf("the peer did not answer within %s %s", limit, doing)
 	case errors.Is(err, errTooMuch):
 		return fmt.Errorf("%w %s", errTooMuch, doing)
