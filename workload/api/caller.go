@@ -46,8 +46,6 @@ func (s *service) refuse(ctx context.Context, who caller, err error) error {
 	switch {
 	case errors.Is(err, grant.ErrNoIdentity):
 		return status.Errorf(codes.PermissionDenied, "%v, which was observed as %s", err, observed(who.selectors))
-	case errors.Is(err, attest.ErrProcessLost):
-		return status.Errorf(codes.PermissionDenied, "%v", err)
 	case ctx.Err() != nil:
 		return ended(ctx)
 	case errors.Is(err, ca.ErrNotReady), broker.CodeOf(err) == broker.Unavailable:
@@ -67,6 +65,19 @@ func ended(ctx context.Context) error {
 
 // maxObservedBytes bounds what a refusal tells of the caller.
 const maxObservedBytes = 1024
+
+// check asks once more, before something is sent, whether the process is still
+// the one that was observed. Its error is a status.
+func (c caller) check() error {
+	err := c.process.Alive()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, attest.ErrProcessLost):
+		return status.Errorf(codes.PermissionDenied, "%v", err)
+	}
+	return status.Errorf(codes.Unavailable, "%v", err)
+}
 
 // observed lists selectors for the person who wonders why none of the entries
 // matches. They are the caller's own.

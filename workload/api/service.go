@@ -69,8 +69,8 @@ func (s *service) follow(stream grpc.ServerStream, kind grant.Kind) error {
 		if err != nil {
 			return s.refuse(ctx, who, err)
 		}
-		if err := who.process.Alive(); err != nil {
-			return s.refuse(ctx, who, err)
+		if err := who.check(); err != nil {
+			return err
 		}
 		if err := stream.SendMsg(message); err != nil {
 			return err
@@ -102,8 +102,8 @@ func (s *service) FetchJWTSVID(ctx context.Context, request *pb.JWTSVIDRequest) 
 	for i, svid := range svids {
 		response.Svids[i] = &pb.JWTSVID{SpiffeId: svid.ID.String(), Svid: svid.Token, Hint: svid.Hint}
 	}
-	if err := who.process.Alive(); err != nil {
-		return nil, s.refuse(ctx, who, err)
+	if err := who.check(); err != nil {
+		return nil, err
 	}
 	return response, nil
 }
@@ -133,8 +133,8 @@ func (s *service) ValidateJWTSVID(ctx context.Context, request *pb.ValidateJWTSV
 	if err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "svid: its claims cannot be returned: %v", err)
 	}
-	if err := who.process.Alive(); err != nil {
-		return nil, s.refuse(ctx, who, err)
+	if err := who.check(); err != nil {
+		return nil, err
 	}
 	return &pb.ValidateJWTSVIDResponse{SpiffeId: claims.ID.String(), Claims: all}, nil
 }
