@@ -104,8 +104,10 @@ func newEndpoint(t *testing.T, change func(*api.Options)) *endpoint {
 }
 
 // header is a context with the security header, until the test ends.
-func header(t *testing.T) context.Context {
-	return metadata.AppendToOutgoingContext(t.Context(), "workload.spiffe.io", "true")
+func header(t *testing.T) context.Context { return withHeader(t.Context()) }
+
+func withHeader(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "workload.spiffe.io", "true")
 }
 
 // calls are the calls of the Workload API as a workload makes them, but for
