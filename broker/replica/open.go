@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -93,7 +94,7 @@ func (r *Replica) startRaft(opts Options, snapshots *snapshotFiles) (err error) 
 // boot makes the membership if the directory is new, and starts raft.
 func (r *Replica) boot(opts Options, snapshots *snapshotFiles) error {
 	heard := newHeardTransport(r.trans)
-	conf := r.config()
+	conf := r.config(opts)
 	if err := r.bootstrap(conf, opts.Servers, snapshots, heard); err != nil {
 		return err
 	}
@@ -117,14 +118,14 @@ func (r *Replica) boot(opts Options, snapshots *snapshotFiles) error {
 }
 
 // config is raft's configuration before it is known how many vote.
-func (r *Replica) config() *raft.Config {
+func (r *Replica) config(opts Options) *raft.Config {
 	conf := raft.DefaultConfig()
 	conf.LocalID = r.me.id
 	conf.HeartbeatTimeout, conf.ElectionTimeout = manyVoters, manyVoters
 	conf.LeaderLeaseTimeout = oneVoter // cannot be changed later, and is never longer than the heartbeat
 	conf.SnapshotInterval = snapshotInterval
-	conf.SnapshotThreshold = snapshotEntries
-	conf.TrailingLogs = trailingEntries
+	conf.SnapshotThreshold = cmp.Or(opts.SnapshotEntries, snapshotEntries)
+	conf.TrailingLogs = cmp.Or(opts.TrailingEntries, trailingEntries)
 	conf.NotifyCh = r.notify
 	conf.NoLegacyTelemetry = true
 	conf.Logger = raftLogger(r.log)

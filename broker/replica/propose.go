@@ -60,7 +60,7 @@ func (r *Replica) submit(ctx context.Context, requestID string, entry []byte) (s
 	case <-ctx.Done():
 		return state.Applied{}, unknown(requestID, "the time for it ended: "+ctx.Err().Error())
 	case <-r.stop.tripped:
-		return state.Applied{}, unknown(requestID, "this node's disk failed meanwhile")
+		return state.Applied{}, unknown(requestID, "this node failed meanwhile")
 	case <-r.stopped:
 		return state.Applied{}, unknown(requestID, "this node stopped meanwhile")
 	}

@@ -50,6 +50,10 @@ type Options struct {
 
 	// OpenStore opens the log in a directory; nil means bbolt.
 	OpenStore func(dir string) (Store, error)
+
+	// SnapshotEntries is how many entries after a snapshot make the next one due,
+	// and TrailingEntries how many of those before it stay; 0: 4096 and 1024.
+	SnapshotEntries, TrailingEntries uint64
 }
 
 // Replica is an open member. It runs until Close.

@@ -44,8 +44,7 @@ type stream struct {
 	work     sync.WaitGroup
 }
 
-// listenStream serves listener. members is asked at each handshake and at each
-// message.
+// listenStream serves listener. members is asked at each handshake.
 func listenStream(listener net.Listener, me identity, members func() []raft.Server, log *slog.Logger) *stream {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &stream{
@@ -93,9 +92,8 @@ func (s *stream) admit(conn net.Conn) {
 		s.close(conn)
 		return
 	}
-	peer := peerID(secure.ConnectionState())
 	select {
-	case s.admitted <- &memberConn{Conn: secure, allowed: func() bool { return s.isMember(peer) }}:
+	case s.admitted <- secure:
 	case <-s.ctx.Done():
 		s.close(conn)
 	}
@@ -164,8 +162,7 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	if err != nil {
 		return nil, fmt.Errorf("call the member at %s: %w", address, err)
 	}
-	peer := peerID(conn.ConnectionState())
-	return &memberConn{Conn: conn, allowed: func() bool { return s.isMember(peer) }}, nil
+	return conn, nil
 }
 
 // Addr implements net.Listener.
@@ -186,20 +183,4 @@ func (s *stream) close(conn net.Conn) {
 	if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("a connection of the raft port did not close cleanly", "error", err)
 	}
-}
-
-// memberConn ends with the membership of who is at its other end, not only
-// with the connection.
-type memberConn struct {
-	net.Conn
-	allowed func() bool
-}
-
-// Read implements net.Conn.
-func (c *memberConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err == nil && !c.allowed() {
-		return 0, errors.Join(errNotMember, c.Close())
-	}
-	return n, err
 }
