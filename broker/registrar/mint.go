@@ -34,16 +34,13 @@ func (r *Registrar) MintX509(ctx context.Context, who broker.Caller, in MintX509
 	if len(in.CSR) == 0 {
 		return ca.X509SVID{}, broker.Refuse(broker.InvalidArgument, "CSR is missing: send a PKCS #10 request in DER")
 	}
-	csr, err := r.parts.CSR(in.CSR)
+	csr, err := ca.CheckCSR(in.CSR)
 	if err != nil {
 		return ca.X509SVID{}, invalid(err)
 	}
-	if len(csr.URIs) != 1 {
-		return ca.X509SVID{}, broker.Refuse(broker.InvalidArgument, "CSR has %d URI SANs: it needs exactly one, the SPIFFE ID", len(csr.URIs))
-	}
-	id, err := workload.ParseID(csr.URIs[0].String())
+	id, err := idOf(csr)
 	if err != nil {
-		return ca.X509SVID{}, broker.Refuse(broker.InvalidArgument, "CSR's URI SAN: %v", err)
+		return ca.X509SVID{}, invalid(err)
 	}
 	ttl, err := r.mintable(id, csr.DNSNames, in.TTL, domain.Settings.X509TTL)
 	if err != nil {

@@ -7,7 +7,6 @@ package registrar
 
 import (
 	"context"
-	"crypto/x509"
 	"log/slog"
 	"time"
 
@@ -52,17 +51,12 @@ type Keys interface {
 	NewAuthority(ctx context.Context, use ca.Use, kind ca.KeyType) (ca.Authority, error)
 }
 
-// CSRCheck reads a PKCS #10 request that came from outside. It bounds the
-// request before any cryptography and verifies its signature.
-type CSRCheck func(der []byte) (*x509.CertificateRequest, error)
-
 // Parts are what a Registrar works with; it needs all of them.
 type Parts struct {
 	Ledger Ledger
 	Peers  Peers
 	Signer Signer
 	Keys   Keys
-	CSR    CSRCheck
 	Trail  Trail
 	Node   func() NodeStatus // this node, now
 	// Staleness is how long a node without a leader goes on issuing; an old
