@@ -26,7 +26,7 @@ func ask(t testing.TB, h http.Handler, method, target string, known ...string) *
 	return w
 }
 
-func TestFD_1_GETAnswersWithTheBundle(t *testing.T) {
+func TestFD_1_FD_13_FD_14_GETAnswersWithTheBundle(t *testing.T) {
 	p := newDomain(t).publish(t, 7)
 	h := endpoint.NewHandler(newLedger(p))
 	for _, target := range []string{"/", "/?v=1"} {
@@ -65,7 +65,7 @@ func TestHEADAnswersWithTheHeaderOfGET(t *testing.T) {
 	}
 }
 
-func TestElsewhereThereIsNothing(t *testing.T) {
+func TestFD_15_FD_16_ElsewhereThereIsNothingAndNoRedirect(t *testing.T) {
 	h := endpoint.NewHandler(newLedger(newDomain(t).publish(t, 7)))
 	for _, path := range []string{"/bundle", "/index.html", "//", "/%2e%2e/", "/."} {
 		if w := ask(t, h, "GET", path); w.Code != 404 || w.Header().Get("Etag") != "" {
