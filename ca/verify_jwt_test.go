@@ -217,11 +217,12 @@ func TestAHugeTokenCostsNothing(t *testing.T) {
 		"12 KiB of a number":   key.token(t, key.header(), claims("exp", strings.Repeat("9", 11000))),
 		"many members, a crit": b64(`{"alg":"ES256","crit":["`+strings.Repeat(`a","`, 2000)+`"]}`) + ".e30.AA",
 	} {
-		start := time.Now()
-		if _, err := ca.VerifyJWTSVID(token, "bank", held.keys, began); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-		if took := time.Since(start); took > 50*time.Millisecond {
+		took := quickest(func() {
+			if _, err := ca.VerifyJWTSVID(token, "bank", held.keys, began); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
+		})
+		if took > 50*time.Millisecond {
 			t.Errorf("%s: took %s", name, took)
 		}
 	}
@@ -229,6 +230,18 @@ func TestAHugeTokenCostsNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { ca.VerifyJWTSVID(dots, "bank", held.keys, began) }); n > 10 {
 		t.Errorf("10 MB of dots cost %.0f allocations", n)
 	}
+}
+
+// quickest is the least of ten times that f takes: the others tell of the
+// machine that the test runs on.
+func quickest(f func()) time.Duration {
+	least := time.Hour
+	for range 10 {
+		start := time.Now()
+		f()
+		least = min(least, time.Since(start))
+	}
+	return least
 }
 
 func TestJS_7_ATokenWithoutKIDTriesABoundedNumberOfKeys(t *testing.T) {

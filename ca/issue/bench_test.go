@@ -73,7 +73,7 @@ func BenchmarkJWTSVID(b *testing.B) {
 	})
 }
 
-// BenchmarkVerifyJWTSVID verifies a token, beside the floor: its signature.
+// BenchmarkVerifyJWTSVID verifies a token that has a kid.
 func BenchmarkVerifyJWTSVID(b *testing.B) {
 	i, a := jwtIssuer(b, ca.P256, began)
 	pub, err := a.PublicKey()

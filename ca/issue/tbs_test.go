@@ -43,7 +43,7 @@ func TestTheSignedBytesAreThoseOfCreateCertificate(t *testing.T) {
 		}
 		i := issue.New()
 		i.SetX509(in)
-		for range 100 {
+		for range 60 {
 			req, now := randomRequest(r, workloads)
 			svid, err := i.X509SVID(req, now)
 			if err != nil {

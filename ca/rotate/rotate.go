@@ -100,6 +100,9 @@ func (t *Turner) Run(ctx context.Context) error {
 func (t *Turner) turn(ctx context.Context) time.Time {
 	wake := time.Now().Add(longestSleep)
 	for _, use := range []ca.Use{ca.X509, ca.JWT} {
+		if ctx.Err() != nil {
+			return wake
+		}
 		if next := t.turnUse(ctx, use, t.paces[use]); !next.IsZero() && next.Before(wake) {
 			wake = next
 		}
@@ -117,9 +120,11 @@ func (t *Turner) turnUse(ctx context.Context, use ca.Use, p *pace) time.Time {
 	steps, next := ca.Next(use, t.ledger.Authorities(use), t.ledger.Terms(), now)
 	var failed error
 	for _, step := range steps {
-		if err := t.do(ctx, step); err != nil && ctx.Err() == nil {
-			failed = errors.Join(failed, err)
+		err := t.do(ctx, step)
+		if ctx.Err() != nil {
+			return now // somebody else leads
 		}
+		failed = errors.Join(failed, err)
 	}
 	switch {
 	case failed != nil:
