@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/concord-id/concord/attest/process/unix"
 	"github.com/concord-id/concord/broker"
 )
 
@@ -133,29 +132,20 @@ func firstBytes(conn net.Conn) ([]byte, error) {
 	return buffer, conn.SetReadDeadline(time.Time{})
 }
 
-// peerOf asks the kernel who is at the other end. Whoever can open the socket
-// may administer: its mode is the check (0600, or 0660 with admin-gid).
+// peerOf is whom the kernel named when the connection was made. Whoever can
+// open the socket may administer: its mode is the check (0600, or 0660 with
+// admin-gid).
 func peerOf(conn net.Conn) (broker.Caller, error) {
-	unixConn, ok := conn.(*net.UnixConn)
+	known, ok := conn.(*unix.Conn)
 	if !ok {
-		return broker.Caller{}, fmt.Errorf("the admin socket is not a unix socket but %T", conn)
+		return broker.Caller{}, fmt.Errorf("not a connection of the admin socket: %T", conn)
 	}
-	raw, err := unixConn.SyscallConn()
-	if err != nil {
-		return broker.Caller{}, err
-	}
-	var cred *syscall.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return broker.Caller{}, err
-	}
-	if credErr != nil {
-		return broker.Caller{}, credErr
+	p := known.Process()
+	if p.PID == 0 {
+		return broker.Caller{}, p.Alive()
 	}
 	return broker.Caller{
-		Name:  fmt.Sprintf("unix:uid=%d,gid=%d,pid=%d", cred.Uid, cred.Gid, cred.Pid),
+		Name:  fmt.Sprintf("unix:uid=%d,gid=%d,pid=%d", p.UID, p.GID, p.PID),
 		Roles: []broker.Role{broker.RoleAdmin},
 	}, nil
 }
@@ -204,14 +194,3 @@ func (adminCredentials) Info() credentials.ProtocolInfo {
 }
 func (c adminCredentials) Clone() credentials.TransportCredentials { return c }
 func (adminCredentials) OverrideServerName(string) error           { return nil }
-
-// chownGroup gives the socket to a group; -1 leaves it.
-func chownGroup(path string, gid int) error {
-	if gid < 0 {
-		return os.Chmod(path, 0o600)
-	}
-	if err := os.Chown(path, -1, gid); err != nil {
-		return fmt.Errorf("admin-gid %d: %w", gid, err)
-	}
-	return os.Chmod(path, 0o660)
-}

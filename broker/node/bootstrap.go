@@ -51,7 +51,11 @@ func (n *Node) settle(ctx context.Context) error {
 			want, n.config.DataDir, domain.TrustDomain.Name())
 	}
 	n.domain = issue.Domain{Keys: n.keys, Cluster: domain.ClusterID, TrustDomain: domain.TrustDomain, KeyType: n.config.KeyType}
-	n.truth.agent = workload.AgentID(domain.TrustDomain, n.config.NodeName)
+	agent, err := workload.AgentID(domain.TrustDomain, n.config.NodeName)
+	if err != nil {
+		return fmt.Errorf("node-name: %w", err)
+	}
+	n.truth.agent = agent
 	if domain.Settings != n.config.settings() {
 		if _, err := n.replica.Propose(ctx, n.act("the configuration of this node"), state.PutSettings{Settings: n.config.settings()}); err != nil {
 			return fmt.Errorf("bring the domain's settings up to date: %w", err)

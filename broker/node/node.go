@@ -63,6 +63,7 @@ type Node struct {
 	registrar *registrar.Registrar
 	attestor  *unix.Attestor
 	doors     doors
+	server    serverSVID
 	addresses Addresses
 }
 
@@ -226,7 +227,7 @@ func (n *Node) startMachines(context.Context) error {
 	n.pool = fetch.New(fetch.Options{Ledger: peers{n.truth}, Store: bundleStore{n}, Log: n.log, DenyNetworks: denied})
 	n.attestor = unix.NewAttestor(unix.Options{})
 	n.registrar = registrar.New(registrar.Parts{
-		Ledger: n.replica, Peers: n.pool, Signer: signer{n}, Keys: keyMaker{n}, CSR: issue.CheckCSR,
+		Ledger: n.replica, Peers: n.pool, Signer: signer{n}, Keys: keyMaker{n},
 		Trail: trailReader{n.trail}, Node: n.status, Staleness: n.config.MaxStaleness, Log: n.log, Level: n.level,
 	})
 	turner := rotate.New(turning{n.authorities(), n}, n.domain, alone{}, n.log)
