@@ -29,71 +29,67 @@ type crowd struct {
 
 	mu      sync.Mutex
 	members map[net.Conn]*member
-	byState map[http.ConnState]*list.List // of *member, the longest in this state first
+	queues  map[http.ConnState]*list.List // of *member, the longest in this state first
 	total   Connections
 }
 
 type member struct {
-	conn    net.Conn // below TLS: closing it never waits for the peer
-	state   http.ConnState
-	since   time.Time
-	element *list.Element
+	conn  net.Conn // below TLS: closing it never waits for the peer
+	since time.Time
+	queue *list.List // nil: it is being closed to make room
+	place *list.Element
 }
 
 func newCrowd(most int) *crowd {
-	return &crowd{
-		most:    most,
-		members: make(map[net.Conn]*member),
-		byState: map[http.ConnState]*list.List{http.StateNew: list.New(), http.StateActive: list.New(), http.StateIdle: list.New()},
+	c := &crowd{most: most, members: make(map[net.Conn]*member), queues: make(map[http.ConnState]*list.List)}
+	for _, state := range []http.ConnState{http.StateNew, http.StateActive, http.StateIdle} {
+		c.queues[state] = list.New()
 	}
+	return c
 }
 
 // changed is the server's ConnState hook.
 func (c *crowd) changed(conn net.Conn, state http.ConnState) {
-	victim := c.move(conn, state)
-	if victim != nil {
+	if victim := c.note(conn, state); victim != nil {
 		_ = victim.Close() // its own goroutine sees it and tidies up
 	}
 }
 
-// move notes conn's new state and returns the connection to close for it, nil if none.
-func (c *crowd) move(conn net.Conn, state http.ConnState) net.Conn {
+// note keeps conn's new state and returns the connection to close for it, nil if none.
+func (c *crowd) note(conn net.Conn, state http.ConnState) (victim net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.members[conn]
-	if m == nil {
-		if state != http.StateNew {
-			return nil // evicted before
-		}
+	switch {
+	case state == http.StateNew:
 		m = &member{conn: beneath(conn)}
 		c.members[conn] = m
 		c.total.Accepted++
-		defer c.enter(m, state)
 		if len(c.members) > c.most {
-			return c.room(conn)
+			if victim = c.room(); victim == nil {
+				c.total.Refused++
+				return m.conn // in no queue
+			}
 		}
+	case m == nil:
 		return nil
-	}
-	c.byState[m.state].Remove(m.element)
-	if state == http.StateClosed || state == http.StateHijacked {
+	case state == http.StateClosed || state == http.StateHijacked:
+		m.leave()
 		delete(c.members, conn)
 		return nil
+	case !m.leave():
+		return nil // on its way out, whatever it does until then
 	}
-	c.enter(m, state)
-	return nil
+	queue := c.queues[state]
+	m.since, m.queue, m.place = time.Now(), queue, queue.PushBack(m)
+	return victim
 }
 
-// enter puts m behind the others of its state. The caller holds mu.
-func (c *crowd) enter(m *member, state http.ConnState) {
-	m.state, m.since = state, time.Now()
-	m.element = c.byState[state].PushBack(m)
-}
-
-// room returns the connection that makes room for newcomer, which may be
-// newcomer itself. The caller holds mu.
-func (c *crowd) room(newcomer net.Conn) net.Conn {
+// room takes a member out of its queue and returns its connection, which is to
+// be closed; nil if all are being served. The caller holds mu.
+func (c *crowd) room() net.Conn {
 	for _, state := range []http.ConnState{http.StateIdle, http.StateNew, http.StateActive} {
-		front := c.byState[state].Front()
+		front := c.queues[state].Front()
 		if front == nil {
 			continue
 		}
@@ -101,14 +97,21 @@ func (c *crowd) room(newcomer net.Conn) net.Conn {
 		if state == http.StateActive && time.Since(m.since) < patience {
 			continue
 		}
-		// Not the first of its state any more, so that the next newcomer
-		// closes another one.
-		c.byState[state].MoveToBack(front)
+		m.leave()
 		c.total.Evicted++
 		return m.conn
 	}
-	c.total.Refused++
-	return beneath(newcomer)
+	return nil
+}
+
+// leave takes m out of its queue and reports whether it was in one.
+func (m *member) leave() bool {
+	if m.queue == nil {
+		return false
+	}
+	m.queue.Remove(m.place)
+	m.queue = nil
+	return true
 }
 
 // beneath returns the connection under TLS.
