@@ -173,6 +173,7 @@ func TestFD_32_TheEndpointPresentsAnX509SVIDOfExactlyTheConfiguredID(t *testing.
 	l.set(publish(t, bundle(bank.td, 1, fetchLimit, bank))) // an interval at which no connection is kept
 	l.relate(spiffe(bank, p.url, serverPath))
 	pool := run(t, l, fetch.Options{Limits: fetch.Limits{KeepUpTo: time.Nanosecond}})
+	succeeding(t, pool, bank.td)
 	for name, row := range spoiled(t, bank) {
 		t.Run(name, func(t *testing.T) {
 			p.presents(row.cert)

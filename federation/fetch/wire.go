@@ -82,11 +82,15 @@ func (f *fetcher) ask(ctx context.Context, w *wire, l location, etag string, kee
 	stop := context.AfterFunc(ctx, w.close)
 	defer stop()
 	w.meter.left = f.limits.wireBytes()
-	if err := w.meter.phase(f.limits.Headers); err != nil {
-		return nil, w.silence(transferError("as the request was sent", f.limits.Headers, err))
+	patience := f.limits.Headers
+	if w.used {
+		patience /= 4 // a firewall may have forgotten it; there is time to ask again
+	}
+	if err := w.meter.phase(patience); err != nil {
+		return nil, w.silence(transferError("as the request was sent", patience, err))
 	}
 	if _, err := w.tls.Write(requestBytes(ctx, l, etag, keep)); err != nil {
-		return nil, w.silence(transferError("as the request was sent", f.limits.Headers, err))
+		return nil, w.silence(transferError("as the request was sent", patience, err))
 	}
 	br := readers.Get().(*bufio.Reader)
 	defer func() { br.Reset(nil); readers.Put(br) }()
@@ -94,7 +98,7 @@ func (f *fetcher) ask(ctx context.Context, w *wire, l location, etag string, kee
 	br.Reset(bound)
 	resp, err := readHeaders(br)
 	if err != nil {
-		err = f.headersError(bound, err)
+		err = f.headersError(bound, patience, err)
 		if bound.left == f.limits.HeaderBytes {
 			err = w.silence(err)
 		}
@@ -121,11 +125,11 @@ func (w *wire) silence(err error) error {
 	return err
 }
 
-func (f *fetcher) headersError(b *headerBound, err error) error {
+func (f *fetcher) headersError(b *headerBound, patience time.Duration, err error) error {
 	if b.left <= 0 {
 		return fmt.Errorf("the response's headers are over %s", bytesInWords(f.limits.HeaderBytes))
 	}
-	return transferError("before the response's headers were complete", f.limits.Headers, err)
+	return transferError("before the response's headers were complete", patience, err)
 }
 
 func requestBytes(ctx context.Context, l location, etag string, keep bool) []byte {
