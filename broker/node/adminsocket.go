@@ -64,9 +64,10 @@ func splitAdmin(listener net.Listener) *adminSplit {
 	return s
 }
 
-// serve accepts until the listener is closed.
+// serve accepts until ctx ends.
 func (s *adminSplit) serve(ctx context.Context) error {
 	defer s.reading.Wait()
+	defer context.AfterFunc(ctx, func() { s.listener.Close() })()
 	for {
 		conn, err := s.listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
@@ -95,7 +96,9 @@ func (s *adminSplit) serve(ctx context.Context) error {
 
 // route reads until it is clear which server conn is for.
 func (s *adminSplit) route(ctx context.Context, conn net.Conn) {
+	silent := context.AfterFunc(ctx, func() { conn.Close() })
 	first, err := firstBytes(conn)
+	silent()
 	<-s.unread
 	caller, callerErr := peerOf(conn)
 	if err != nil || callerErr != nil {

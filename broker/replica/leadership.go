@@ -42,13 +42,15 @@ func (r *Replica) Leading() bool {
 // WaitLeading returns when this node leads. It fails with ctx's error.
 func (r *Replica) WaitLeading(ctx context.Context) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		leads, changed := r.leading.get()
 		if leads {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
 		case <-changed:
 		}
 	}

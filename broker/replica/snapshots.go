@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,21 +49,34 @@ type snapshotHeader struct {
 	ConfigurationIndex uint64
 }
 
-// openSnapshots makes the directory and clears away what a crash left half written.
-func openSnapshots(dir string, stop *failstop) (*snapshotFiles, error) {
-	if err := makePrivate(dir); err != nil {
-		return nil, err
+// begun reports whether the directory is there. It is made when the first
+// membership is in the log, and so tells a log that is new from one that was lost.
+func (s *snapshotFiles) begun() (bool, error) {
+	_, err := os.Stat(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	partial, err := filepath.Glob(filepath.Join(dir, "*"+partialSuffix))
+	return err == nil, err
+}
+
+// make makes the directory and clears away what a crash left half written.
+func (s *snapshotFiles) make() error {
+	if err := makePrivate(s.dir); err != nil {
+		return err
+	}
+	if err := syncDirectory(filepath.Dir(s.dir)); err != nil {
+		return fmt.Errorf("make the directory %s: %w", s.dir, err)
+	}
+	partial, err := filepath.Glob(filepath.Join(s.dir, "*"+partialSuffix))
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", dir, err)
+		return fmt.Errorf("list %s: %w", s.dir, err)
 	}
 	for _, path := range partial {
 		if err := removeIfThere(path); err != nil {
-			return nil, fmt.Errorf("clear a half written snapshot away: %w", err)
+			return fmt.Errorf("clear a half written snapshot away: %w", err)
 		}
 	}
-	return &snapshotFiles{dir: dir, stop: stop}, nil
+	return nil
 }
 
 // failed ends the process: a node that cannot write a snapshot keeps a log

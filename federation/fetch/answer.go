@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bufio"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
@@ -8,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 )
 
 // answer is a response as far as a fetch needs it.
@@ -21,13 +24,82 @@ type answer struct {
 	reusable bool   // the connection may carry the next request
 }
 
+// readers are lent to connections for the time of a response.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+
+// receive reads one response from r. It waits for patience until the headers
+// are complete, which is the connection's to enforce; bodyBegins is called
+// then. heard reports whether anything came at all.
+func (f *fetcher) receive(r io.Reader, patience time.Duration, bodyBegins func()) (a *answer, heard bool, err error) {
+	br := readers.Get().(*bufio.Reader)
+	defer func() { br.Reset(nil); readers.Put(br) }()
+	bound := &headerBound{r: r, left: f.limits.HeaderBytes}
+	br.Reset(bound)
+	resp, err := readHeaders(br)
+	heard = bound.left < f.limits.HeaderBytes
+	if err != nil && bound.left <= 0 {
+		return nil, heard, fmt.Errorf("the response's headers are over %s", bytesInWords(f.limits.HeaderBytes))
+	}
+	if err != nil {
+		return nil, heard, transferError("before the response's headers were complete", patience, err)
+	}
+	bound.lift()
+	bodyBegins()
+	a, err = f.read(resp) // never closed: Close would read a hostile body to its end
+	if err != nil {
+		return nil, heard, err
+	}
+	a.reusable = a.whole && !resp.Close && br.Buffered() == 0
+	return a, heard, nil
+}
+
+// maxInformational bounds the 1xx responses before the one that counts.
+const maxInformational = 4
+
+func readHeaders(br *bufio.Reader) (*http.Response, error) {
+	for range maxInformational + 1 {
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			return nil, err
+		}
+		if resp.ProtoMajor != 1 || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return nil, errors.New("not an HTTP/1.1 response")
+		}
+		if resp.StatusCode >= 200 {
+			return resp, nil
+		}
+	}
+	return nil, errors.New("too many informational responses")
+}
+
+// headerBound lets only so many bytes through until it is lifted: net/http sets
+// no limit to the headers that ReadResponse takes.
+type headerBound struct {
+	r      io.Reader
+	left   int
+	lifted bool
+}
+
+func (b *headerBound) Read(p []byte) (int, error) {
+	if b.lifted {
+		return b.r.Read(p)
+	}
+	if b.left <= 0 {
+		return 0, errTooMuch
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+func (b *headerBound) lift() { b.lifted = true }
+
 // read takes from a response what its status says is there. Bodies of anything
 // but a 200 are not read.
-func (f *fetcher) read(w *wire, resp *http.Response) (*answer, error) {
+func (f *fetcher) read(resp *http.Response) (*answer, error) {
 	a := &answer{status: resp.StatusCode, etag: etagOf(resp.Header)}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		w.meter.pace(f.limits.Grace, f.limits.Floor)
 		raw := &counter{r: resp.Body, most: f.limits.Body}
 		body, err := f.readBody(resp, raw)
 		if err != nil {

@@ -1,16 +1,13 @@
 package fetch
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -73,9 +70,6 @@ func (w *wire) close() { _ = w.meter.Conn.Close() }
 // answer: the request is then sent again on a new one.
 var errSilent = errors.New("the kept connection was gone")
 
-// readers are lent to connections for the time of a request.
-var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
-
 // ask sends a GET for l on w and reads the whole answer. If ctx ends the
 // connection is closed.
 func (f *fetcher) ask(ctx context.Context, w *wire, l location, etag string, keep bool) (*answer, error) {
@@ -89,30 +83,19 @@ func (f *fetcher) ask(ctx context.Context, w *wire, l location, etag string, kee
 	if err := w.meter.phase(patience); err != nil {
 		return nil, w.silence(transferError("as the request was sent", patience, err))
 	}
-	if _, err := w.tls.Write(requestBytes(ctx, l, etag, keep)); err != nil {
+	if _, err := w.tls.Write(requestBytes(l, etag, keep)); err != nil {
 		return nil, w.silence(transferError("as the request was sent", patience, err))
 	}
-	br := readers.Get().(*bufio.Reader)
-	defer func() { br.Reset(nil); readers.Put(br) }()
-	bound := &headerBound{r: w.tls, left: f.limits.HeaderBytes}
-	br.Reset(bound)
-	resp, err := readHeaders(br)
-	if err != nil {
-		err = f.headersError(bound, patience, err)
-		if bound.left == f.limits.HeaderBytes {
-			err = w.silence(err)
-		}
+	a, heard, err := f.receive(w.tls, patience, func() { w.meter.pace(f.limits.Grace, f.limits.Floor) })
+	switch {
+	case err != nil && !heard:
+		return nil, w.silence(err)
+	case err != nil:
 		return nil, err
-	}
-	if resp.StatusCode == http.StatusRequestTimeout && w.used {
+	case a.status == http.StatusRequestTimeout && w.used:
 		return nil, w.silence(errors.New("it was idle too long for the peer"))
 	}
-	bound.lift()
-	a, err := f.read(w, resp) // never closed: Close would read a hostile body to its end
-	if err != nil {
-		return nil, err
-	}
-	a.reusable = keep && a.whole && !resp.Close && br.Buffered() == 0
+	a.reusable = a.reusable && keep
 	w.used = true
 	return a, nil
 }
@@ -125,15 +108,8 @@ func (w *wire) silence(err error) error {
 	return err
 }
 
-func (f *fetcher) headersError(b *headerBound, patience time.Duration, err error) error {
-	if b.left <= 0 {
-		return fmt.Errorf("the response's headers are over %s", bytesInWords(f.limits.HeaderBytes))
-	}
-	return transferError("before the response's headers were complete", patience, err)
-}
-
-func requestBytes(ctx context.Context, l location, etag string, keep bool) []byte {
-	req := (&http.Request{
+func requestBytes(l location, etag string, keep bool) []byte {
+	req := &http.Request{
 		Method: http.MethodGet,
 		URL:    l.url,
 		Host:   l.url.Host,
@@ -143,7 +119,7 @@ func requestBytes(ctx context.Context, l location, etag string, keep bool) []byt
 			"Accept-Encoding": {"gzip"},
 		},
 		Close: !keep,
-	}).WithContext(ctx)
+	}
 	if etag != "" {
 		req.Header.Set("If-None-Match", etag)
 	}
@@ -151,44 +127,3 @@ func requestBytes(ctx context.Context, l location, etag string, keep bool) []byt
 	_ = req.Write(&b) // a bytes.Buffer takes everything, and the URL has a host
 	return b.Bytes()
 }
-
-// maxInformational bounds the 1xx responses before the one that counts.
-const maxInformational = 4
-
-func readHeaders(br *bufio.Reader) (*http.Response, error) {
-	for range maxInformational + 1 {
-		resp, err := http.ReadResponse(br, nil)
-		if err != nil {
-			return nil, err
-		}
-		if resp.ProtoMajor != 1 || resp.StatusCode < 100 || resp.StatusCode == http.StatusSwitchingProtocols {
-			return nil, errors.New("not an HTTP/1.1 response")
-		}
-		if resp.StatusCode >= 200 {
-			return resp, nil
-		}
-	}
-	return nil, errors.New("too many informational responses")
-}
-
-// headerBound lets only so many bytes through until it is lifted: net/http sets
-// no limit to the headers that ReadResponse takes.
-type headerBound struct {
-	r      io.Reader
-	left   int
-	lifted bool
-}
-
-func (b *headerBound) Read(p []byte) (int, error) {
-	if b.lifted {
-		return b.r.Read(p)
-	}
-	if b.left <= 0 {
-		return 0, errTooMuch
-	}
-	n, err := b.r.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
-}
-
-func (b *headerBound) lift() { b.lifted = true }

@@ -96,6 +96,7 @@ func (p *process) kill() error {
 // stop asks p to end and waits; one that does not listen is killed.
 func (p *process) stop() {
 	p.expectEnd()
+	p.stdin.Close()
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/concord-id/concord/broker"
@@ -120,4 +122,18 @@ func (c *Cluster) Do(t testing.TB, command state.Command) {
 	if _, err := c.Propose(t.Context(), broker.Act{Actor: "test", Cause: "test", At: time.Now()}, command); err != nil {
 		t.Fatalf("%T: %v", command, err)
 	}
+}
+
+// X509Bundle is the domain's X.509 bundle, as go-spiffe verifies with it.
+func (c *Cluster) X509Bundle() *x509bundle.Bundle {
+	return x509bundle.FromX509Authorities(c.td, c.View().Own().Bundle.X509)
+}
+
+// JWTBundle is the domain's JWT bundle, as go-spiffe verifies with it.
+func (c *Cluster) JWTBundle() *jwtbundle.Bundle {
+	b := jwtbundle.New(c.td)
+	for _, a := range c.View().Own().Bundle.JWT {
+		_ = b.AddJWTAuthority(a.ID, a.Key) // fails for an empty ID only
+	}
+	return b
 }

@@ -244,7 +244,7 @@ func TestACrowdOfStreamsAndCallsIsServed(t *testing.T) {
 	s := newSocket(t)
 	s.me("/billing")
 	ctx, cancel := context.WithCancel(soon(t))
-	const conns, perConn = 20, 100
+	const conns, perConn = 10, 80
 	var crowd sync.WaitGroup
 	served := make(chan error, 2*conns*perConn)
 	for range conns {

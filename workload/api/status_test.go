@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func services(ctx context.Context, conn *grpc.ClientConn) ([]string, error) {
 		return nil, err
 	}
 	request := &reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}
-	if err := stream.Send(request); err != nil {
+	if err := stream.Send(request); err != nil && err != io.EOF { // then Recv says why
 		return nil, err
 	}
 	response, err := stream.Recv()
@@ -69,14 +70,11 @@ func TestWE_6_WE_12_EveryCallWithoutTheHeaderIsRefused(t *testing.T) {
 	e.Put(workload.Entry{SPIFFEID: e.ID("/a")})
 	e.is("/a")
 	for name, call := range everyCall(e) {
-		for _, values := range [][]string{nil, {""}, {"false"}, {"True"}, {"TRUE"}, {"true "}, {"1"}, {"true", "true"}, {"true", "false"}} {
+		for _, values := range [][]string{nil, {""}, {"false"}, {"True"}, {"TRUE"}, {"1"}, {"true", "true"}, {"true", "false"}} {
 			t.Run(fmt.Sprintf("%s %q", name, values), func(t *testing.T) {
 				ctx := t.Context()
 				for _, v := range values {
 					ctx = metadata.AppendToOutgoingContext(ctx, "workload.spiffe.io", v)
-				}
-				if len(values) == 1 && values[0] == "true " {
-					t.Skip("the client trims it")
 				}
 				wantCode(t, call(ctx), codes.InvalidArgument)
 			})
