@@ -3,7 +3,6 @@ package registrar
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -47,8 +46,14 @@ func (r *Registrar) MintX509(ctx context.Context, who broker.Caller, in MintX509
 		return ca.X509SVID{}, err
 	}
 	request := ca.X509Request{ID: id, PublicKey: csr.PublicKey, DNSNames: csr.DNSNames, TTL: ttl}
+	if len(csr.RawSubject) > ca.MaxSubjectBytes {
+		return ca.X509SVID{}, broker.Refuse(broker.InvalidArgument, "CSR's subject has %d bytes, the most is %d", len(csr.RawSubject), ca.MaxSubjectBytes)
+	}
 	if len(csr.Subject.Names) > 0 {
 		request.Subject = &csr.Subject
+	}
+	if err := request.Validate(); err != nil {
+		return ca.X509SVID{}, invalid(err)
 	}
 	svid, err := r.parts.Signer.X509SVID(request)
 	if err != nil {
@@ -74,9 +79,6 @@ func (r *Registrar) MintJWT(ctx context.Context, who broker.Caller, in MintJWT) 
 	if err != nil {
 		return ca.JWTSVID{}, err
 	}
-	if len(in.Audience) == 0 || slices.Contains(in.Audience, "") {
-		return ca.JWTSVID{}, broker.Refuse(broker.InvalidArgument, "audience is missing or empty: name at least one (JWT-SVID §3.2)")
-	}
 	ttl, err := r.mintable(in.ID, nil, in.TTL, domain.Settings.JWTTTL)
 	if err != nil {
 		return ca.JWTSVID{}, err
@@ -85,7 +87,11 @@ func (r *Registrar) MintJWT(ctx context.Context, who broker.Caller, in MintJWT) 
 		// An authority that is replaced vouches for no token that lives longer.
 		ttl = min(ttl, Terms(r.parts.Ledger.View(), r.parts.Staleness).JWTTTL)
 	}
-	svid, err := r.parts.Signer.JWTSVID(ca.JWTRequest{ID: in.ID, Audience: in.Audience, TTL: ttl})
+	request := ca.JWTRequest{ID: in.ID, Audience: in.Audience, TTL: ttl}
+	if err := request.Validate(); err != nil {
+		return ca.JWTSVID{}, invalid(err)
+	}
+	svid, err := r.parts.Signer.JWTSVID(request)
 	if err != nil {
 		return ca.JWTSVID{}, notSigned(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,6 +102,7 @@ func TestMintX509RefusesWhatIsNotAnIDOfOursByteForByte(t *testing.T) {
 		"the same name twice": csr(t, x509.CertificateRequest{DNSNames: []string{"a.b", "a.b"}}, "spiffe://acme.example/a"),
 		"a broken signature":  flip(csr(t, x509.CertificateRequest{}, "spiffe://acme.example/a")),
 		"a small RSA key":     smallKey(t),
+		"a huge subject":      csr(t, x509.CertificateRequest{Subject: pkix.Name{Organization: []string{strings.Repeat("x", ca.MaxSubjectBytes)}}}, "spiffe://acme.example/a"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.Registrar.MintX509(t.Context(), memcluster.Admin, registrar.MintX509{CSR: request})
@@ -142,6 +144,7 @@ func TestMintJWT(t *testing.T) {
 	for name, in := range map[string]registrar.MintJWT{
 		"no audience":       {ID: id},
 		"an empty audience": {ID: id, Audience: []string{"a", ""}},
+		"a huge audience":   {ID: id, Audience: []string{strings.Repeat("x", ca.MaxAudienceBytes+1)}},
 		"no ID":             {Audience: []string{"a"}},
 		"a foreign ID":      {ID: spiffeid.RequireFromString("spiffe://bank.example/a"), Audience: []string{"a"}},
 	} {
