@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -96,7 +97,7 @@ func until(t *testing.T, ctx context.Context, updated <-chan struct{}, ok func()
 	}
 }
 
-func TestWE_3_WE_11_WE_15_GoSpiffeX509Source(t *testing.T) {
+func TestWA_1_WE_3_WE_7_WE_11_WE_15_GoSpiffeX509Source(t *testing.T) {
 	s := newSocket(t)
 	bank := memdomain.New(t, "bank.example")
 	s.SetBundle(bank.Bundle())
@@ -142,7 +143,7 @@ func TestWE_3_WE_11_WE_15_GoSpiffeX509Source(t *testing.T) {
 	}
 }
 
-func TestGoSpiffeJWTSourceAndClient(t *testing.T) {
+func TestWA_1_GoSpiffeJWTSourceAndClient(t *testing.T) {
 	s := newSocket(t)
 	s.me("/billing")
 	ctx := soon(t)
@@ -225,6 +226,17 @@ func TestWA_14_GoSpiffeWatch(t *testing.T) {
 	}
 }
 
+func TestWE_1_WE_2_WE_4_WE_5_WE_8_TheAddressIsASocketInTheFileSystem(t *testing.T) {
+	s := newSocket(t)
+	if err := workloadapi.ValidateAddress(s.addr); err != nil {
+		t.Error(err)
+	}
+	info, err := os.Stat(strings.TrimPrefix(s.addr, "unix://"))
+	if err != nil || info.Mode().Type() != os.ModeSocket || !strings.HasPrefix(s.addr, "unix:///") {
+		t.Errorf("%s: %v %v", s.addr, info, err)
+	}
+}
+
 func TestWE_4_WE_9_WE_10_AProcessThatNoEntryMatches(t *testing.T) {
 	s := newSocket(t)
 	s.Put(workload.Entry{SPIFFEID: s.ID("/other"), Selectors: []attest.Selector{{Type: "unix", Value: "uid:4294967294"}}})
@@ -244,7 +256,7 @@ func TestACrowdOfStreamsAndCallsIsServed(t *testing.T) {
 	s := newSocket(t)
 	s.me("/billing")
 	ctx, cancel := context.WithCancel(soon(t))
-	const conns, perConn = 10, 80
+	const conns, perConn = 10, 50
 	var crowd sync.WaitGroup
 	served := make(chan error, 2*conns*perConn)
 	for range conns {

@@ -28,7 +28,7 @@ func domains(names ...string) []spiffeid.TrustDomain {
 	return out
 }
 
-func TestWA_9_10_11_AnAnswerIsWhatAWorkloadCanUse(t *testing.T) {
+func TestWA_8_WA_9_WA_10_WA_11_AnAnswerIsWhatAWorkloadCanUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
 		bank := memdomain.New(t, "bank.example")
@@ -170,7 +170,7 @@ func TestWA_4_NoMessageWithoutAChangeForTheStream(t *testing.T) {
 	})
 }
 
-func TestWA_12_13_OneSVIDPerIdentityAndEachHintOnce(t *testing.T) {
+func TestWA_12_WA_13_OneSVIDPerIdentityAndEachHintOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
 		same := memdomain.Selectors("x")

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -83,8 +84,8 @@ func (g *Grants) keepTime(ctx context.Context) {
 		case <-g.alarm:
 		case <-timer.C:
 		}
-		g.renewDue(ctx)
 		g.endEntries()
+		g.renewDue(ctx)
 		timer.Reset(g.untilNext())
 	}
 }
@@ -123,10 +124,12 @@ func (g *Grants) untilNext() time.Duration {
 	return time.Until(next)
 }
 
-// renewDue renews what is due. What nobody holds any more is forgotten instead.
+// renewDue renews what is due, the most overdue first, and not more than a
+// batch: the rest is still due when the time keeper looks next. What nobody
+// holds any more is forgotten instead.
 func (g *Grants) renewDue(ctx context.Context) {
 	now := time.Now()
-	var due []*identity
+	var due []dueIdentity
 	g.mu.Lock()
 	epoch := g.epoch.Load()
 	for _, id := range g.identities {
@@ -136,13 +139,19 @@ func (g *Grants) renewDue(ctx context.Context) {
 		case len(id.subjects) == 0:
 			g.forget(id)
 		default:
-			due = append(due, id)
+			due = append(due, dueIdentity{id, at})
 		}
 	}
 	g.mu.Unlock()
-	for batch := range slices.Chunk(due, renewalBatch) {
-		g.renewAll(ctx, batch)
+	if len(due) > 0 {
+		slices.SortFunc(due, func(a, b dueIdentity) int { return a.at.Compare(b.at) })
+		g.renewAll(ctx, due[:min(len(due), renewalBatch)])
 	}
+}
+
+type dueIdentity struct {
+	*identity
+	at time.Time
 }
 
 // renewalBatch is how many SVIDs are signed before their streams hear of them:
@@ -151,21 +160,25 @@ func (g *Grants) renewDue(ctx context.Context) {
 const renewalBatch = 64
 
 // renewAll renews the batch side by side and tells the streams.
-func (g *Grants) renewAll(ctx context.Context, batch []*identity) {
+func (g *Grants) renewAll(ctx context.Context, batch []dueIdentity) {
 	errs := make([]error, len(batch))
 	var signing sync.WaitGroup
 	for i, id := range batch {
-		signing.Go(func() { errs[i] = g.renew(ctx, id) })
+		signing.Go(func() { errs[i] = g.renew(ctx, id.identity) })
 	}
 	signing.Wait()
 	if ctx.Err() != nil {
 		return
 	}
+	if err := cmp.Or(errs...); err != nil {
+		g.log.Warn("X.509-SVIDs could not be renewed; workloads keep those that they have until they end, and it is tried again",
+			"batch", len(errs), "error", err)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	concerned := make(map[*subject]struct{})
 	for i, id := range batch {
-		if g.settle(id, errs[i]) {
+		if id.settle(errs[i]) {
 			for s := range id.subjects {
 				concerned[s] = struct{}{}
 			}
@@ -178,22 +191,19 @@ func (g *Grants) renewAll(ctx context.Context, batch []*identity) {
 
 // settle notes how id's renewal went, and reports whether its streams must
 // hear of it: there is a new SVID, or the old one has ended. Grants.mu is held.
-func (g *Grants) settle(id *identity, err error) bool {
+func (id *identity) settle(err error) bool {
 	if err == nil {
 		id.retryAt, id.failures = time.Time{}, 0
 		return true
 	}
-	now := time.Now()
-	old := id.svid.Load()
+	now, ends := time.Now(), id.svid.Load().notAfter
 	wait := min(firstRetry<<min(id.failures, 10), lastRetry)
 	id.failures++
 	id.retryAt = now.Add(wait/2 + rand.N(wait/2))
-	if now.Before(old.notAfter) && old.notAfter.Before(id.retryAt) {
-		id.retryAt = old.notAfter
+	if now.Before(ends) && ends.Before(id.retryAt) {
+		id.retryAt = ends
 	}
-	g.log.Warn("an X.509-SVID could not be renewed; its workloads keep the old one until it ends",
-		"spiffe_id", id.entry.SPIFFEID.String(), "entry", id.entry.ID, "ends", old.notAfter, "retry", id.retryAt, "error", err)
-	return !now.Before(old.notAfter)
+	return !now.Before(ends)
 }
 
 // A failed renewal is tried again after about firstRetry, then after twice as
