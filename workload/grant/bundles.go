@@ -44,11 +44,11 @@ func (b bundleParts) own(p *federation.Published) *bundlePart {
 // bundle. A domain without authorities of a kind is not in the answers of that
 // kind: nothing of it is trusted (Trust Domain and Bundle §4.1.3).
 func (b bundleParts) foreign(td spiffeid.TrustDomain, p *federation.Published) *bundlePart {
+	b.drop(td, p)
 	if p == nil {
-		delete(b, td)
 		return nil
 	}
-	if known := b[td]; known != nil && known.published == p {
+	if known := b[td]; known != nil {
 		return known
 	}
 	part := &bundlePart{published: p, domain: td}
@@ -60,6 +60,13 @@ func (b bundleParts) foreign(td spiffeid.TrustDomain, p *federation.Published) *
 	}
 	b[td] = part
 	return part
+}
+
+// drop forgets the part of td's bundle if it is not of p.
+func (b bundleParts) drop(td spiffeid.TrustDomain, p *federation.Published) {
+	if known := b[td]; known != nil && known.published != p {
+		delete(b, td)
+	}
 }
 
 func (p *bundlePart) x509Entry() []byte { return p.x509 }

@@ -31,11 +31,10 @@ type identity struct {
 
 // svid is a signed key. It never changes.
 type svid struct {
-	part      []byte // encoded: ID, chain and private key
-	epoch     uint64
-	renewAt   time.Time
-	notAfter  time.Time
-	authority string
+	part     []byte // encoded: ID, chain and private key
+	epoch    uint64
+	renewAt  time.Time
+	notAfter time.Time
 }
 
 func newIdentity(e *workload.Entry) *identity {
@@ -160,11 +159,10 @@ func (g *Grants) makeSVID(e *workload.Entry) (*svid, error) {
 		return nil, errors.New("the signer returned an SVID that has already ended")
 	}
 	return &svid{
-		part:      svidPart(e.SPIFFEID.String(), slices.Concat(signed.Certificates...), pkcs8),
-		epoch:     epoch,
-		renewAt:   halfLife(now, signed.NotAfter),
-		notAfter:  signed.NotAfter,
-		authority: signed.AuthorityID,
+		part:     svidPart(e.SPIFFEID.String(), slices.Concat(signed.Certificates...), pkcs8),
+		epoch:    epoch,
+		renewAt:  halfLife(now, signed.NotAfter),
+		notAfter: signed.NotAfter,
 	}, nil
 }
 

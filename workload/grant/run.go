@@ -63,6 +63,9 @@ func (g *Grants) catchUp() error {
 			g.refresh(s, l)
 		}
 	}
+	for _, td := range c.Bundles {
+		g.bundles.drop(td, l.Foreign(td))
+	}
 	return nil
 }
 
