@@ -1,9 +1,9 @@
 package state
 
 import (
-	"cmp"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -47,25 +47,44 @@ func (x entryIndex) copy() entryIndex {
 	return entryIndex{claims: x.claims.Copy(), postings: x.postings.Copy(), crowds: x.crowds.Copy()}
 }
 
+// The comparisons stop at the first difference: they are most of what loading
+// a large state costs.
+
 func compareClaims(a, b *workload.Entry) int {
-	return cmp.Or(
-		cmp.Compare(a.SPIFFEID.String(), b.SPIFFEID.String()),
-		cmp.Compare(a.ParentID.String(), b.ParentID.String()),
-		slices.CompareFunc(a.Selectors, b.Selectors, attest.Selector.Compare),
-		cmp.Compare(a.ID, b.ID),
-	)
+	if c := strings.Compare(a.SPIFFEID.String(), b.SPIFFEID.String()); c != 0 {
+		return c
+	}
+	if c := strings.Compare(a.ParentID.String(), b.ParentID.String()); c != 0 {
+		return c
+	}
+	if c := slices.CompareFunc(a.Selectors, b.Selectors, compareSelectors); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
 }
 
 func comparePostings(a, b posting) int {
-	return cmp.Or(
-		cmp.Compare(a.entry.ParentID.String(), b.entry.ParentID.String()),
-		a.selector().Compare(b.selector()),
-		cmp.Compare(a.entry.ID, b.entry.ID),
-	)
+	if c := strings.Compare(a.entry.ParentID.String(), b.entry.ParentID.String()); c != 0 {
+		return c
+	}
+	if c := compareSelectors(a.selector(), b.selector()); c != 0 {
+		return c
+	}
+	return strings.Compare(a.entry.ID, b.entry.ID)
 }
 
 func compareCrowds(a, b crowd) int {
-	return cmp.Or(cmp.Compare(a.parent, b.parent), a.selector.Compare(b.selector))
+	if c := strings.Compare(a.parent, b.parent); c != 0 {
+		return c
+	}
+	return compareSelectors(a.selector, b.selector)
+}
+
+func compareSelectors(a, b attest.Selector) int {
+	if c := strings.Compare(a.Type, b.Type); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Value, b.Value)
 }
 
 // selector is the pivot; the zero one, before all others, for an entry that
@@ -81,22 +100,56 @@ func (p posting) crowd() crowd {
 	return crowd{parent: p.entry.ParentID.String(), selector: p.selector()}
 }
 
-// add indexes e under the least crowded of its selectors. A selector that all
-// entries have in common therefore does not gather them.
-func (x entryIndex) add(e *workload.Entry) {
-	best, size := 0, -1
+// pivot chooses the least crowded of e's selectors. One that all entries have
+// in common therefore does not gather them.
+func pivot(e *workload.Entry, crowded func(crowd) int) (p posting, size int) {
+	size = -1
 	for i := range e.Selectors {
-		c, _ := x.crowds.Get(posting{e, i}.crowd())
-		if size < 0 || c.size < size {
-			best, size = i, c.size
+		candidate := posting{e, i}
+		if n := crowded(candidate.crowd()); size < 0 || n < size {
+			p, size = candidate, n
 		}
 	}
-	p := posting{e, best}
+	return p, size
+}
+
+// add indexes e, which has selectors.
+func (x entryIndex) add(e *workload.Entry) {
+	p, size := pivot(e, func(c crowd) int {
+		found, _ := x.crowds.Get(c)
+		return found.size
+	})
 	c := p.crowd()
 	c.size = size + 1
 	x.crowds.Set(c)
 	x.postings.Set(p)
 	x.claims.Set(e)
+}
+
+// fill indexes all entries at once: sorting first is several times as fast.
+func (x entryIndex) fill(all []*workload.Entry) {
+	sizes := make(map[crowd]int)
+	postings := make([]posting, len(all))
+	for i, e := range all {
+		p, size := pivot(e, func(c crowd) int { return sizes[c] })
+		sizes[p.crowd()] = size + 1
+		postings[i] = p
+	}
+	crowds := make([]crowd, 0, len(sizes))
+	for c, size := range sizes {
+		c.size = size
+		crowds = append(crowds, c)
+	}
+	load(x.crowds, crowds, compareCrowds)
+	load(x.postings, postings, comparePostings)
+	load(x.claims, all, compareClaims)
+}
+
+func load[T any](tree *btree.BTreeG[T], items []T, compare func(T, T) int) {
+	slices.SortFunc(items, compare)
+	for _, i := range items {
+		tree.Load(i)
+	}
 }
 
 func (x entryIndex) drop(e *workload.Entry) {

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
+
+	"github.com/concord-id/concord/workload"
 )
 
 // Restore replaces everything by a snapshot. On an error nothing is replaced;
@@ -135,9 +138,11 @@ func (l *loader) derive() error {
 			return fmt.Errorf("our own bundle: %w", errors.Join(ErrCorrupt, err))
 		}
 	}
-	for e := range t.entries.from("") {
-		t.lookup.add(e)
+	entries := slices.Collect(t.entries.from(""))
+	if i := slices.IndexFunc(entries, func(e *workload.Entry) bool { return len(e.Selectors) == 0 }); i >= 0 {
+		return fmt.Errorf("entry %s has no selectors: %w", entries[i].ID, ErrCorrupt)
 	}
+	t.lookup.fill(entries)
 	for r := range t.requests.from("") {
 		t.queue.tree.Set(r)
 	}
