@@ -9,7 +9,7 @@
 // decided by federation.Admit; what is stored goes through Store.
 //
 // What holds: a peer that is slow, huge, hostile or gone costs its own bundle
-// and nothing else. Nothing that a peer sent appears in an error or a log line.
+// and nothing else. No body that a peer sent appears in an error or a log line.
 // A result that changes nothing is not written. A poller lives on the context
 // of Run, never on that of a caller of Refresh.
 package fetch

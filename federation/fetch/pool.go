@@ -61,7 +61,7 @@ func New(o Options) *Pool {
 		dialer.resolver = net.DefaultResolver
 	}
 	if dialer.dial == nil {
-		dialer.dial = (&net.Dialer{}).DialContext
+		dialer.dial = (&net.Dialer{KeepAlive: -1}).DialContext // the polls themselves probe a kept connection
 	}
 	return &Pool{
 		ledger:   o.Ledger,

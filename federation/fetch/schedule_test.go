@@ -365,7 +365,7 @@ func TestThoseWhoAskTogetherShareOnePoll(t *testing.T) {
 	})
 }
 
-func TestARemovedRelationshipIsNotPolled(t *testing.T) {
+func TestFD_41_ARemovedRelationshipIsNotPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bank, ca := newAuthority(t, "bank.example"), newAuthority(t, "web")
 		d := newDistant(t, ca.web(), document(t, bundle(bank.td, 2, time.Minute, bank)))
@@ -378,7 +378,7 @@ func TestARemovedRelationshipIsNotPolled(t *testing.T) {
 		hits := d.hits.Load()
 		time.Sleep(time.Hour)
 		if n := d.hits.Load() - hits; n > 0 {
-			t.Errorf("FD_41: %d polls after the removal", n)
+			t.Errorf("%d polls after the removal", n)
 		}
 		if _, known := pool.Status(bank.td); known {
 			t.Error("a status without a relationship")

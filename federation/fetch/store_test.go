@@ -76,6 +76,18 @@ func TestTB_17_AKeyOfAnotherDomainIsHeldBack(t *testing.T) {
 	}
 }
 
+func TestFD_25_TheDomainIsTheRelationshipsWhateverTheDocumentNames(t *testing.T) {
+	bank, other := newAuthority(t, "bank.example"), newAuthority(t, "other.example")
+	_, l, pool, _ := followed(t, bank, document(t, bundle(bank.td, 2, time.Minute, other)))
+	succeeding(t, pool, bank.td)
+	if l.View().Bundle(other.td) != nil {
+		t.Error("a document brought a bundle for another domain")
+	}
+	if b := l.View().Bundle(bank.td); b == nil || b.Bundle.TrustDomain != bank.td {
+		t.Errorf("stored %v", b)
+	}
+}
+
 func TestTB_12_AnEmptyBundleIsARevocation(t *testing.T) {
 	bank := newAuthority(t, "bank.example")
 	p, l, pool, _ := followed(t, bank, honest(t, bank, 2))
