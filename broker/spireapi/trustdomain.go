@@ -92,17 +92,28 @@ func (s trustDomains) set(ctx context.Context, who broker.Caller, f *types.Feder
 		return nil, err
 	}
 	request.Expect = expect
-	if request.Fields == 0 && request.Bundle == nil { // a mask that names nothing changes nothing
-		return s.get(ctx, who, f.GetTrustDomain(), out)
+	if request.Fields == 0 {
+		err = s.setBundle(ctx, who, request)
+	} else {
+		_, err = s.registrar.SetRelationship(ctx, who, request)
 	}
-	if _, err := s.registrar.SetRelationship(ctx, who, request); err != nil {
-		return nil, err
-	}
-	peer, err := s.registrar.Relationship(ctx, who, request.Relationship.TrustDomain)
 	if err != nil {
 		return nil, err
 	}
-	return writeRelationship(peer, out), nil
+	return s.get(ctx, who, f.GetTrustDomain(), out)
+}
+
+// setBundle changes the bundle of a relationship and nothing else, or nothing
+// at all: a mask that names nothing changes nothing.
+func (s trustDomains) setBundle(ctx context.Context, who broker.Caller, request registrar.SetRelationship) error {
+	peer, err := s.registrar.Relationship(ctx, who, request.Relationship.TrustDomain)
+	if err != nil || request.Bundle == nil {
+		return err
+	}
+	_, err = s.registrar.SetRelationship(ctx, who, registrar.SetRelationship{
+		Relationship: peer.Relationship, Expect: registrar.MustAlready, IfRevision: &peer.Relationship.Revision, Bundle: request.Bundle,
+	})
+	return err
 }
 
 func (s trustDomains) BatchDeleteFederationRelationship(ctx context.Context, req *trustdomainv1.BatchDeleteFederationRelationshipRequest) (*trustdomainv1.BatchDeleteFederationRelationshipResponse, error) {
