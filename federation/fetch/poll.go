@@ -56,22 +56,26 @@ func (q *poller) try(ctx context.Context) (o outcome, err error) {
 	}()
 	view := q.pool.ledger.View()
 	held := view.Bundle(q.relationship.TrustDomain)
-	anchor, err := anchorOf(q.relationship, view)
+	by, err := anchorOf(q.relationship, view)
 	if err != nil {
 		return outcome{}, err
 	}
-	errand := errand{relationship: q.relationship, anchor: anchor, held: held,
-		keep: bundleOf(held).PollInterval() <= q.pool.fetcher.limits.KeepUpTo}
+	e := errand{
+		relationship: q.relationship,
+		anchor:       by,
+		held:         held,
+		keep:         bundleOf(held).PollInterval() <= q.pool.fetcher.limits.KeepUpTo,
+	}
 	fetching, cancel := context.WithTimeout(ctx, q.pool.fetcher.limits.Whole)
 	defer cancel()
-	parcel, err := q.pool.fetcher.fetch(fetching, errand, &q.line)
+	got, err := q.pool.fetcher.fetch(fetching, e, &q.line)
 	if err != nil {
 		return outcome{}, err
 	}
-	if parcel.unchanged {
-		return q.confirm(parcel, held), nil
+	if got.unchanged {
+		return q.confirm(got, held), nil
 	}
-	return q.judge(ctx, anchor, parcel)
+	return q.judge(ctx, by, got)
 }
 
 // confirm takes a "not modified": what is held is the newest, and if its keys
