@@ -7,7 +7,6 @@ import (
 	"io"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/concord-id/concord/attest"
 	"github.com/concord-id/concord/broker/state"
@@ -109,5 +108,3 @@ func BenchmarkEntriesFor(b *testing.B) {
 		}
 	}
 }
-
-var _ = time.Second

@@ -44,7 +44,7 @@ func (c PutEntry) apply(d *draft) error {
 	if next.ParentID.IsZero() {
 		next.ParentID = workload.AgentAlias(h.TrustDomain)
 	}
-	if err := d.claims(h, next); err != nil {
+	if err := claims(h, next); err != nil {
 		return err
 	}
 	before := d.entries.get(next.ID)
@@ -54,6 +54,9 @@ func (c PutEntry) apply(d *draft) error {
 	}
 	if err := revised(c.subject(), have, c.IfRevision); err != nil {
 		return err
+	}
+	if other := d.lookup.like(next); other != nil && other.ID != next.ID {
+		return broker.Refuse(broker.AlreadyExists, "entry %s gives %s to the same selectors under the same parent already", other.ID, next.SPIFFEID)
 	}
 	next.CreatedAt, next.Revision = d.act.At, 0
 	if before != nil {
@@ -67,9 +70,9 @@ func (c PutEntry) apply(d *draft) error {
 	return nil
 }
 
-// claims refuses an entry that claims an ID that it may not have, or that
-// another entry gives already to the same workloads.
-func (d *draft) claims(h *home, e *workload.Entry) error {
+// claims refuses an entry that claims an ID that it may not have, or is for
+// everybody.
+func claims(h *home, e *workload.Entry) error {
 	switch {
 	case e.ID == "":
 		return broker.Refuse(broker.InvalidArgument, "the entry has no ID")
@@ -81,9 +84,6 @@ func (d *draft) claims(h *home, e *workload.Entry) error {
 		return broker.Refuse(broker.InvalidArgument, "entry %s: %s is reserved for servers and agents", e.ID, e.SPIFFEID)
 	case len(e.Selectors) == 0:
 		return broker.Refuse(broker.InvalidArgument, "entry %s has no selectors and would be everybody", e.ID)
-	}
-	if other := d.lookup.like(e); other != nil && other.ID != e.ID {
-		return broker.Refuse(broker.AlreadyExists, "entry %s gives %s to the same selectors under the same parent already", other.ID, e.SPIFFEID)
 	}
 	return nil
 }

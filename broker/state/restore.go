@@ -11,6 +11,8 @@ import (
 	"io"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/concord-id/concord/workload"
 )
 
@@ -69,7 +71,7 @@ type loader struct {
 // next reads one record. Memory grows with what is there, not with what the
 // length says.
 func (l *loader) next() (recordKind, *reader, error) {
-	size, err := binary.ReadUvarint(l.in)
+	size, err := l.length()
 	if err != nil {
 		return 0, nil, fmt.Errorf("record %d has no length: %w", l.count, errors.Join(ErrCorrupt, err))
 	}
@@ -82,6 +84,23 @@ func (l *loader) next() (recordKind, *reader, error) {
 	}
 	record := l.buffer.Bytes()
 	return recordKind(record[0]), &reader{rest: record[1:], at: 1}, nil
+}
+
+// length reads the length of a record, written as short as possible.
+func (l *loader) length() (uint64, error) {
+	var raw []byte
+	for len(raw) == 0 || raw[len(raw)-1] >= 0x80 && len(raw) < binary.MaxVarintLen64 {
+		b, err := l.in.ReadByte()
+		if err != nil {
+			return 0, err
+		}
+		raw = append(raw, b)
+	}
+	size, n := protowire.ConsumeVarint(raw)
+	if n != len(raw) || n != protowire.SizeVarint(size) {
+		return 0, fmt.Errorf("%x is no number", raw)
+	}
+	return size, nil
 }
 
 func (l *loader) expect(want recordKind, fields func(visitor)) error {

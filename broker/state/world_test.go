@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
-	"testing"
+	"sync"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -160,7 +160,7 @@ func (w *world) later(d time.Duration) *world {
 
 // keys are made once a process: key n is the same for every test.
 var keys = func() []*ecdsa.PrivateKey {
-	all := make([]*ecdsa.PrivateKey, 64)
+	all := make([]*ecdsa.PrivateKey, 80)
 	for i := range all {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
@@ -187,7 +187,24 @@ func rootUntil(td spiffeid.TrustDomain, n int, status ca.Status, end time.Time) 
 	}
 }
 
+// certificates are made once a process: equal arguments give equal bytes.
+var certificates sync.Map
+
 func certificate(td spiffeid.TrustDomain, n int, end time.Time) *x509.Certificate {
+	type key struct {
+		td  spiffeid.TrustDomain
+		n   int
+		end int64
+	}
+	k := key{td, n, end.Unix()}
+	if known, ok := certificates.Load(k); ok {
+		return known.(*x509.Certificate)
+	}
+	made, _ := certificates.LoadOrStore(k, newCertificate(td, n, end))
+	return made.(*x509.Certificate)
+}
+
+func newCertificate(td spiffeid.TrustDomain, n int, end time.Time) *x509.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(int64(n + 1)), Subject: pkix.Name{Organization: []string{"Concord"}},
 		NotBefore: epoch.Add(-time.Hour), NotAfter: end,
@@ -268,5 +285,3 @@ func operator(p *federation.Published) state.PutBundle {
 }
 
 func revision(n uint64) *uint64 { return &n }
-
-var _ testing.TB
