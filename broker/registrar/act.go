@@ -102,17 +102,16 @@ func act(who broker.Caller, operation string, request ...any) (broker.Act, error
 	}, nil
 }
 
-// commit proposes c and waits until this node shows it. The view that it
-// returns has c; on a refusal too, so that the caller can say what stands in
-// the way.
+// commit proposes c and waits until this node shows what became of it, also of
+// a refusal, so that the caller can say what stands in the way.
 func (r *Registrar) commit(ctx context.Context, act broker.Act, c state.Command) (*state.View, uint64, error) {
 	applied, err := r.parts.Ledger.Propose(ctx, act, c)
-	if err != nil {
-		return r.parts.Ledger.View(), applied.Index, err
+	if applied.Index == 0 {
+		return r.parts.Ledger.View(), 0, err // it is not, or not known to be, in the log
 	}
-	if err := r.parts.Ledger.WaitIndex(ctx, applied.Index); err != nil {
-		return nil, applied.Index, broker.Refuse(broker.Unavailable,
+	if waited := r.parts.Ledger.WaitIndex(ctx, applied.Index); waited != nil && err == nil {
+		err = broker.Refuse(broker.Unavailable,
 			"the change is committed at log index %d, but this node could not read it back yet: read it again", applied.Index)
 	}
-	return r.parts.Ledger.View(), applied.Index, nil
+	return r.parts.Ledger.View(), applied.Index, err
 }

@@ -66,9 +66,16 @@ func TestSettingsAreReplaced(t *testing.T) {
 	if got, err := c.Registrar.Settings(t.Context(), memcluster.Reader); err != nil || got != next {
 		t.Errorf("read %+v, %v", got, err)
 	}
-	next.X509TTL = -1
-	_, err = c.Registrar.PutSettings(t.Context(), memcluster.Admin, registrar.PutSettings{Settings: next})
-	wantCode(t, err, broker.InvalidArgument)
+	for name, change := range map[string]func(*state.Settings){
+		"a negative lifetime":               func(s *state.Settings) { s.X509TTL = -1 },
+		"an SVID that outlives its issuers": func(s *state.Settings) { s.X509TTL = 2 * s.IntermediateTTL },
+	} {
+		bad := state.DefaultSettings()
+		change(&bad)
+		if _, err = c.Registrar.PutSettings(t.Context(), memcluster.Admin, registrar.PutSettings{Settings: bad}); broker.CodeOf(err) != broker.InvalidArgument {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestStatusCountsWhatThereIs(t *testing.T) {

@@ -83,15 +83,15 @@ func known(use ca.Use) error {
 // is how long a node without a leader goes on issuing. It looks at every entry.
 func Terms(view *state.View, staleness time.Duration) ca.Terms {
 	domain, _ := view.Domain()
-	longest := domain.Settings.JWTTTL
-	for e := range view.Entries() {
-		longest = max(longest, e.JWTTTL)
-	}
-	return ca.Terms{
+	terms := ca.Terms{
 		Window:          domain.Settings.PublicationWindow,
 		AuthorityTTL:    domain.Settings.RootTTL,
 		IntermediateTTL: domain.Settings.IntermediateTTL,
-		JWTTTL:          longest,
+		JWTTTL:          domain.Settings.JWTTTL,
 		Staleness:       staleness,
 	}
+	for e := range view.Entries() {
+		terms.JWTTTL = max(terms.JWTTTL, e.JWTTTL)
+	}
+	return terms
 }

@@ -1,8 +1,10 @@
 package registrar
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -47,9 +49,16 @@ func (r *Registrar) Entries(ctx context.Context, who broker.Caller, filter Entry
 	if err != nil {
 		return Listing[*workload.Entry]{}, err
 	}
-	return list(kindEntries, page, view.Index(), func(key string) iter.Seq[*workload.Entry] {
-		return view.EntriesFrom(key)
-	}, func(e *workload.Entry) string { return e.ID }, keep)
+	from := view.EntriesFrom
+	if !filter.SPIFFEID.IsZero() {
+		from = func(string) iter.Seq[*workload.Entry] { return byID(view.EntriesWithID(filter.SPIFFEID)) }
+	}
+	return list(kindEntries, page, view.Index(), from, func(e *workload.Entry) string { return e.ID }, keep)
+}
+
+// byID yields entries by ID.
+func byID(entries iter.Seq[*workload.Entry]) iter.Seq[*workload.Entry] {
+	return slices.Values(slices.SortedFunc(entries, func(a, b *workload.Entry) int { return cmp.Compare(a.ID, b.ID) }))
 }
 
 // CountEntries counts the entries that pass filter.
@@ -65,8 +74,12 @@ func (r *Registrar) CountEntries(ctx context.Context, who broker.Caller, filter 
 	if err != nil {
 		return 0, err
 	}
+	all := view.Entries()
+	if !filter.SPIFFEID.IsZero() {
+		all = view.EntriesWithID(filter.SPIFFEID)
+	}
 	count := 0
-	for e := range view.Entries() {
+	for e := range all {
 		if keep(e) {
 			count++
 		}
