@@ -32,5 +32,5 @@ test: ## gofmt, vet, staticcheck, govulncheck and every test with -race
 	@go run ./tests/check
 
 .PHONY: bench
-bench: ## the figures of docs/performance.md: floor, ours, ratio, aim (B=group for some)
+bench: build ## the figures of docs/performance.md: floor, ours, ratio, aim (B=group for some)
 	@$(BUILD) go run ./tests/bench $(if $(B),--group $(B))

@@ -28,6 +28,31 @@ type Terms struct {
 	Staleness       time.Duration // how long a node without a leader goes on issuing
 }
 
+// Validate says which terms cannot be kept. A root is used for about a third
+// of its life and must still vouch for what it signed when it is replaced.
+func (t Terms) Validate() error {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"an authority", t.AuthorityTTL}, {"a node intermediate", t.IntermediateTTL}, {"a JWT-SVID", t.JWTTTL},
+	} {
+		if d.value <= 0 {
+			return fmt.Errorf("the life of %s is %s: choose a positive one", d.name, d.value)
+		}
+	}
+	if t.Staleness < 0 {
+		return fmt.Errorf("the staleness limit is %s: choose a positive one", t.Staleness)
+	}
+	least := 3 * max(t.VouchFor(X509), t.VouchFor(JWT))
+	if t.AuthorityTTL < least {
+		return fmt.Errorf("an authority that lives %s cannot vouch for all that it signs: choose at least %s, "+
+			"three times what its last SVIDs may need, or shorten the intermediate (%s) and the JWT-SVID (%s)",
+			t.AuthorityTTL, least, t.IntermediateTTL, t.JWTTTL)
+	}
+	return nil
+}
+
 // VouchFor is for how long an authority that stops signing must stay in the
 // bundle: until the last SVID signed by it has ended, on a node that did not
 // hear of the change before it became stale.

@@ -33,14 +33,16 @@ func (a *authorities) Terms() ca.Terms {
 	return registrar.Terms(a.replica.View(), a.maxStaleness)
 }
 
-// Wait returns when authorities or what their life depends on changed.
+// Wait returns when authorities or the settings of their life changed. The
+// longest TTL of an entry counts too, but only at an activation, which reads
+// the terms afresh.
 func (a *authorities) Wait(ctx context.Context) error {
 	for {
 		_, c, err := a.watcher.Wait(ctx)
 		if err != nil {
 			return err
 		}
-		if c.Everything || c.Authorities || c.Settings || c.Own || c.AnyEntry() {
+		if c.Everything || c.Authorities || c.Settings || c.Own {
 			return nil
 		}
 	}

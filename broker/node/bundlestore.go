@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/sha256"
+	"strings"
 
 	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
@@ -17,7 +18,8 @@ func (s bundleStore) PutBundle(ctx context.Context, p *federation.Published, exp
 	td := p.Bundle.TrustDomain
 	cause := "fetched from its endpoint"
 	if r, ok := s.n.replica.View().Relationship(td); ok {
-		cause = "fetched from " + r.URL
+		where, _, _ := strings.Cut(r.URL, "?") // a query may hold a secret
+		cause = "fetched from " + where
 	}
 	applied, err := s.n.replica.Propose(ctx, s.n.act(cause), state.PutBundle{
 		TrustDomain: td, Document: p.Document, IfDocument: expect, Origin: state.OriginFetch,

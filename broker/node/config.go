@@ -175,8 +175,8 @@ func (c Config) validateTimes(wrong func(key, format string, args ...any)) {
 	if c.X509TTL > c.IntermediateTTL {
 		wrong("x509-svid-ttl", "%s is longer than intermediate-ttl (%s): no SVID outlives what signs it", c.X509TTL, c.IntermediateTTL)
 	}
-	if c.IntermediateTTL > c.RootTTL/2 {
-		wrong("intermediate-ttl", "%s is longer than half of root-ttl (%s): a root must outlive what it signs by the time it takes to turn it", c.IntermediateTTL, c.RootTTL)
+	if err := c.terms().Validate(); err != nil {
+		wrong("root-ttl", "%v", err)
 	}
 }
 
@@ -191,4 +191,11 @@ func (c Config) denied() ([]netip.Prefix, error) {
 		out = append(out, prefix)
 	}
 	return out, nil
+}
+
+// terms are what the configured lifetimes mean for authorities.
+func (c Config) terms() ca.Terms {
+	return ca.Terms{
+		Window: c.PublicationWindow, AuthorityTTL: c.RootTTL, IntermediateTTL: c.IntermediateTTL, JWTTTL: c.JWTTTL, Staleness: c.MaxStaleness,
+	}
 }

@@ -171,6 +171,10 @@ func (n *Node) openData(context.Context) error {
 func (n *Node) openSealed() (*keys.Sealed, error) {
 	const variable = "CONCORD_KEK"
 	if text, set := os.LookupEnv(variable); set {
+		// What this process starts must not inherit it.
+		if err := os.Unsetenv(variable); err != nil {
+			return nil, err
+		}
 		return keys.NewSealedFromText(text, variable)
 	}
 	return keys.NewSealed(n.dir.kek())
@@ -242,6 +246,11 @@ func (n *Node) startMachines(context.Context) error {
 			}
 		})
 	})
+	if n.config.KeyManager == KeysMemory {
+		n.stack.run("lost keys", n.fail, func(ctx context.Context) error {
+			return n.replica.WhileLeading(ctx, func(ctx context.Context) { n.replaceLost(ctx) })
+		})
+	}
 	n.stack.run("pollers", n.fail, n.pool.Run)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -19,15 +20,10 @@ type readiness struct {
 // readiness says whether this node can issue, now.
 func (n *Node) readiness() readiness {
 	r := readiness{Reasons: []string{}}
-	if err := n.truth.fresh(); err != nil {
-		r.Reasons = append(r.Reasons, err.Error())
-	}
-	if err := n.issuer.Ready(time.Now()); err != nil {
-		r.Reasons = append(r.Reasons, err.Error())
-	}
-	if n.keeper != nil {
-		if err := n.keeper.Trouble(); err != nil {
-			r.Reasons = append(r.Reasons, err.Error())
+	for _, err := range []error{n.truth.fresh(), n.issuer.Ready(time.Now()), n.keeper.Trouble()} {
+		if err != nil {
+			// Several errors joined are a line each.
+			r.Reasons = append(r.Reasons, strings.Split(err.Error(), "\n")...)
 		}
 	}
 	r.Ready = len(r.Reasons) == 0

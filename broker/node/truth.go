@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -144,10 +144,18 @@ func (w *peerWatcher) Wait(ctx context.Context) (fetch.Change, error) {
 	if w.err != nil {
 		return fetch.Change{}, w.err
 	}
-	_, c, err := w.feed.Wait(ctx)
-	return fetch.Change{Everything: c.Everything || c.Own, Relationships: c.Relationships, Bundles: c.Bundles}, err
+	view, c, err := w.feed.Wait(ctx)
+	if err != nil {
+		return fetch.Change{}, err
+	}
+	out := fetch.Change{Everything: c.Everything, Relationships: c.Relationships, Bundles: c.Bundles}
+	if domain, ok := view.Domain(); ok && c.Own {
+		out.Bundles = append(slices.Clone(out.Bundles), domain.TrustDomain)
+	}
+	return out, nil
 }
 
+// Close has nothing to give back: a feed's watcher holds nothing.
 func (w *peerWatcher) Close() {}
 
 // peerView is one View for pollers.
@@ -159,7 +167,7 @@ func (v peerView) TrustDomain() spiffeid.TrustDomain {
 }
 
 func (v peerView) Relationships() []federation.Relationship {
-	return collect(v.view.Relationships())
+	return slices.Collect(v.view.Relationships())
 }
 
 func (v peerView) Relationship(td spiffeid.TrustDomain) (federation.Relationship, bool) {
@@ -175,12 +183,4 @@ func (v peerView) Bundle(td spiffeid.TrustDomain) *federation.Published {
 
 func (v peerView) Holder(key federation.KeyHash) (spiffeid.TrustDomain, bool) {
 	return v.view.Holder(key)
-}
-
-func collect[T any](all iter.Seq[T]) []T {
-	var out []T
-	for one := range all {
-		out = append(out, one)
-	}
-	return out
 }
