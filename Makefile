@@ -31,6 +31,14 @@ demo-up: build ## leave the demo's two domains running and print what to try (Ct
 test: ## gofmt, vet, staticcheck, govulncheck and every test with -race
 	@go run ./tests/check
 
+.PHONY: clauses
+clauses: ## every clause of the SPIFFE specifications, with its tests or why there are none yet
+	@go run ./tests/clauses
+
+.PHONY: fuzz
+fuzz: ## every fuzz target, each for T (default 30s)
+	@go run ./tests/fuzz -t $(or $(T),30s)
+
 .PHONY: bench
 bench: build ## the figures of docs/performance.md: floor, ours, ratio, aim (B=group for some)
 	@$(BUILD) go run ./tests/bench $(if $(B),--group $(B))

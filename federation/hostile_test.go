@@ -122,7 +122,7 @@ func hostileDocuments(t testing.TB) []hostile {
 		{name: "an array", document: `[` + good + `]`, refused: "the object that a bundle is"},
 		{name: "a page", document: `<!doctype html>`, refused: "found '<'"},
 		{name: "byte order mark", document: "\ufeff" + `{"keys":[]}`, refused: "byte 0"},
-		{name: "TB_21 keys twice", document: `{"keys":[],"keys":[` + good + `]}`, refused: `byte 11: member "keys" appears twice`},
+		{name: "keys twice", document: `{"keys":[],"keys":[` + good + `]}`, refused: `byte 11: member "keys" appears twice`},
 		{name: "TB_21 keys twice by an escape", document: `{"keys":[],"\u006beys":[]}`, refused: `"keys" appears twice`},
 		{name: "use twice", document: doc(`{"use":"jwt-svid",` + good[1:]), refused: `keys[0]: member "use" appears twice`},
 		{name: "a member twice far inside", document: `{"keys":[],"x":[{"a":{"b":1,"b":2}}]}`, refused: `"b" appears twice`},

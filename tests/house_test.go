@@ -55,9 +55,12 @@ var house = map[string][]string{
 	"cmd/concord": {"words", "broker/node", "broker/admin/client"},
 
 	"docs/api":            {},
+	"tests/bench":         {"words", "broker/admin/client", "broker/node", "ca/"},
 	"tests/check":         {},
+	"tests/clauses":       {},
 	"tests/demo":          {"broker/admin/client"},
 	"tests/demo/workload": {},
+	"tests/fuzz":          {},
 }
 
 // machine packages of ours that see the clock, the network or a logger.
