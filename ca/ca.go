@@ -72,7 +72,8 @@ type Authority struct {
 	// SubjectPublicKeyInfo (JWT).
 	Public []byte
 	// Sealed is the private key as the key manager returned it: ciphertext, or
-	// a reference into a KMS. Never a key in clear.
+	// a reference into a KMS. Never a key in clear. Empty for an authority that
+	// the cluster only publishes: it is old from the beginning.
 	Sealed []byte
 
 	NotBefore, NotAfter time.Time

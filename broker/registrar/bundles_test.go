@@ -1,6 +1,7 @@
 package registrar_test
 
 import (
+	"crypto/x509"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/concord-id/concord/broker"
 	"github.com/concord-id/concord/broker/registrar"
+	"github.com/concord-id/concord/ca"
 	"github.com/concord-id/concord/federation"
 	"github.com/concord-id/concord/tests/memcluster"
 )
@@ -137,4 +139,54 @@ func TestOwnBundleComesWithItsAuthoritiesWithoutTheirKeys(t *testing.T) {
 			t.Errorf("authority %s shows its sealed key", a.ID)
 		}
 	}
+}
+
+func TestAppendBundlePublishesKeysThatTheClusterDoesNotHold(t *testing.T) {
+	c := memcluster.New(t, acme, memcluster.Options{})
+	before := memcluster.New(t, acme, memcluster.Options{NoneWaiting: true}) // the same domain, run by others
+	root, key := bundleOf(before).X509[0], bundleOf(before).JWT[0]
+	in := registrar.AppendBundle{X509: []*x509.Certificate{root}, JWT: []registrar.ForeignJWTKey{{ID: "old-key", Key: key.Key}}, DryRun: true}
+	digest := c.View().Digest()
+	dry, err := c.Registrar.AppendBundle(t.Context(), memcluster.Admin, in)
+	if err != nil || len(dry.Before.Bundle.X509) != 2 || len(dry.After.Bundle.X509) != 3 || len(dry.After.Bundle.JWT) != 3 || c.View().Digest() != digest {
+		t.Fatalf("dry run: %+v, %v", dry, err)
+	}
+	in.DryRun = false
+	for range 2 { // the second time changes nothing
+		out, err := c.Registrar.AppendBundle(t.Context(), memcluster.Admin, in)
+		if err != nil || !out.After.Bundle.Equal(bundleOf(c)) || len(out.After.Bundle.X509) != 3 || len(out.After.Bundle.JWT) != 3 {
+			t.Fatalf("appended: %+v, %v", out, err)
+		}
+	}
+	if a, ok := c.View().Authority(ca.JWT, "old-key"); !ok || a.Status != ca.Old || !a.VouchesUntil.After(time.Now().AddDate(100, 0, 0)) {
+		t.Errorf("the key without an end is %+v", a)
+	}
+}
+
+func TestAppendBundlePublishesAllOrNothing(t *testing.T) {
+	c, bank := peers(t)
+	setBundle(t, c, registrar.SetBundle{Bundle: bundleOf(bank)})
+	other := memcluster.New(t, acme, memcluster.Options{})
+	digest := c.View().Digest()
+	for name, in := range map[string]registrar.AppendBundle{
+		"a partner's root behind a good one": {X509: []*x509.Certificate{bundleOf(other).X509[0], bundleOf(bank).X509[0]}},
+		"a key that has ended":               {JWT: []registrar.ForeignJWTKey{{ID: "k", Key: bundleOf(other).JWT[0].Key, NotAfter: time.Unix(1, 0)}}},
+		"a key without ID":                   {JWT: []registrar.ForeignJWTKey{{Key: bundleOf(other).JWT[0].Key}}},
+		"a key that is none":                 {JWT: []registrar.ForeignJWTKey{{ID: "k", Key: "x"}}},
+		"a leaf":                             {X509: []*x509.Certificate{leaf(t, other)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := c.Registrar.AppendBundle(t.Context(), memcluster.Admin, in); broker.CodeOf(err) == "" || c.View().Digest() != digest {
+				t.Errorf("answered %v; changed: %v", err, c.View().Digest() != digest)
+			}
+		})
+	}
+}
+
+func leaf(t testing.TB, c *memcluster.Cluster) *x509.Certificate {
+	svid, err := c.Registrar.MintX509(t.Context(), memcluster.Admin, registrar.MintX509{CSR: csr(t, x509.CertificateRequest{}, "spiffe://acme.example/a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svid.Leaf
 }

@@ -31,6 +31,7 @@ var verbs = map[string]struct {
 	"Bundles":       {readers, func(ctx ctx, r reg, who who) error { return second(r.Bundles(ctx, who, registrar.Page{})) }},
 	"CountBundles":  {readers, func(ctx ctx, r reg, who who) error { return second(r.CountBundles(ctx, who)) }},
 	"SetBundle":     {admins, func(ctx ctx, r reg, who who) error { return second(r.SetBundle(ctx, who, registrar.SetBundle{})) }},
+	"AppendBundle":  {admins, func(ctx ctx, r reg, who who) error { return second(r.AppendBundle(ctx, who, registrar.AppendBundle{})) }},
 	"DeleteBundle":  {admins, func(ctx ctx, r reg, who who) error { return second(r.DeleteBundle(ctx, who, registrar.DeleteBundle{})) }},
 	"Relationship":  {readers, func(ctx ctx, r reg, who who) error { return second(r.Relationship(ctx, who, domain("b.example"))) }},
 	"Relationships": {readers, func(ctx ctx, r reg, who who) error { return second(r.Relationships(ctx, who, registrar.Page{})) }},

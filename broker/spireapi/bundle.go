@@ -80,7 +80,23 @@ func (s bundles) PublishJWTAuthority(context.Context, *bundlev1.PublishJWTAuthor
 	return nil, later("PublishJWTAuthority")
 }
 
-// AppendBundle waits for authorities that are published and not held.
-func (s bundles) AppendBundle(context.Context, *bundlev1.AppendBundleRequest) (*types.Bundle, error) {
-	return nil, later("AppendBundle")
+// AppendBundle publishes keys that the cluster does not hold. WIT authorities
+// are not looked at.
+func (s bundles) AppendBundle(ctx context.Context, req *bundlev1.AppendBundleRequest) (*types.Bundle, error) {
+	who, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request, err := readAppendBundle(req)
+	if err != nil {
+		return nil, s.err(ctx, err)
+	}
+	if _, err := s.registrar.AppendBundle(ctx, who, request); err != nil {
+		return nil, s.err(ctx, err)
+	}
+	own, authorities, err := s.registrar.OwnBundleAndAuthorities(ctx, who)
+	if err != nil {
+		return nil, s.err(ctx, err)
+	}
+	return writeOwnBundle(own, authorities, req.OutputMask), nil
 }

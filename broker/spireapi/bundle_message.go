@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	bundlev1 "github.com/spiffe/spire-api-sdk/proto/spire/api/server/bundle/v1"
 	"github.com/spiffe/spire-api-sdk/proto/spire/api/types"
 
 	"github.com/concord-id/concord/broker"
@@ -93,6 +94,20 @@ func readJWTKeys(in []*types.JWTKey) ([]federation.JWTAuthority, error) {
 			return nil, broker.Refuse(broker.InvalidArgument, "JWT authority %.80q is no public key in PKIX form: %v", k.GetKeyId(), err)
 		}
 		out = append(out, federation.JWTAuthority{ID: k.GetKeyId(), Key: key})
+	}
+	return out, nil
+}
+
+func readAppendBundle(req *bundlev1.AppendBundleRequest) (out registrar.AppendBundle, err error) {
+	if out.X509, err = readCertificates(req.X509Authorities); err != nil {
+		return out, err
+	}
+	keys, err := readJWTKeys(req.JwtAuthorities)
+	if err != nil {
+		return out, err
+	}
+	for i, k := range keys {
+		out.JWT = append(out.JWT, registrar.ForeignJWTKey{ID: k.ID, Key: k.Key, NotAfter: readTime(req.JwtAuthorities[i].ExpiresAt)})
 	}
 	return out, nil
 }

@@ -219,3 +219,24 @@ func TestBundlePagesStayUnderAMessage(t *testing.T) {
 		t.Errorf("%d pages show %v", pages, seen)
 	}
 }
+
+func TestAppendBundle(t *testing.T) {
+	s := serve(t, memcluster.Options{})
+	client, other := bundlev1.NewBundleClient(s.conn), bundleOf(t, acme)
+	other.JwtAuthorities[0].ExpiresAt = 4102444800
+	appended, err := client.AppendBundle(t.Context(), &bundlev1.AppendBundleRequest{X509Authorities: other.X509Authorities, JwtAuthorities: other.JwtAuthorities})
+	if err != nil || len(appended.X509Authorities) != 3 || len(appended.JwtAuthorities) != 3 {
+		t.Fatalf("appended %v, %v", appended, err)
+	}
+	if !slices.ContainsFunc(appended.JwtAuthorities, func(k *types.JWTKey) bool { return proto.Equal(k, other.JwtAuthorities[0]) }) {
+		t.Errorf("%v is not among %v", other.JwtAuthorities[0], appended.JwtAuthorities)
+	}
+	for _, bad := range []*bundlev1.AppendBundleRequest{
+		{}, {WitAuthorities: []*types.WITKey{{KeyId: "w"}}}, {JwtAuthorities: []*types.JWTKey{{KeyId: "k"}}}, {X509Authorities: []*types.X509Certificate{{}}},
+	} {
+		_, err := client.AppendBundle(t.Context(), bad)
+		wantCode(t, err, codes.InvalidArgument)
+	}
+	_, err = client.AppendBundle(as(t.Context(), "reader"), &bundlev1.AppendBundleRequest{JwtAuthorities: other.JwtAuthorities})
+	wantCode(t, err, codes.PermissionDenied)
+}

@@ -40,6 +40,7 @@ const (
 	kindRemoveAuthority    kind = 12
 	kindPutAgent           kind = 13
 	kindDeleteAgent        kind = 14
+	kindAppendAuthority    kind = 15
 )
 
 // known is every command of this version, empty, and its name in the audit trail.
@@ -61,6 +62,7 @@ var known = map[kind]struct {
 	kindRemoveAuthority:    {"remove_authority", RemoveAuthority{}},
 	kindPutAgent:           {"put_agent", PutAgent{}},
 	kindDeleteAgent:        {"delete_agent", DeleteAgent{}},
+	kindAppendAuthority:    {"append_authority", AppendAuthority{}},
 }
 
 func (k kind) String() string {
