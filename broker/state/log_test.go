@@ -60,6 +60,7 @@ func samples() []state.Command {
 			CertSerial: "12", CertNotAfter: epoch, AttestedAt: epoch, Banned: true, Version: "1.0",
 		}},
 		state.DeleteAgent{ID: id("/spire/agent/concord/n1")},
+		state.AppendAuthority{Use: ca.X509, ID: rootID(16), Public: root(acme, 16, 0).Public, NotAfter: epoch.Add(lifetime)},
 	}
 }
 

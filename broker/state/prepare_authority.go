@@ -78,12 +78,12 @@ func (d *draft) room(a ca.Authority) error {
 	if !d.act.At.Before(a.NotAfter) {
 		return broker.Refuse(broker.InvalidArgument, "authority %s has ended at %s already", a.ID, stamp(a.NotAfter))
 	}
+	if d.authorities.get(authorityKey(a.Use, a.ID)) != nil {
+		return broker.Refuse(broker.AlreadyExists, "%s authority %s exists already", a.Use, a.ID)
+	}
 	others := d.authoritiesOf(a.Use)
 	for _, o := range others {
-		switch {
-		case o.ID == a.ID:
-			return broker.Refuse(broker.AlreadyExists, "%s authority %s exists already", a.Use, a.ID)
-		case o.Status == ca.Prepared:
+		if o.Status == ca.Prepared {
 			return broker.Refuse(broker.FailedPrecondition, "%s authority %s is prepared already: activate it first, or taint and revoke it", a.Use, o.ID)
 		}
 	}

@@ -96,6 +96,9 @@ func (p *publication) encode(b *federation.Bundle) error {
 	if err != nil {
 		return fmt.Errorf("publish our own bundle: %w", err)
 	}
+	if n := len(published.Document); n > federation.MaxBundleBytes {
+		return fmt.Errorf("our own bundle would have %d bytes, the most that others read is %d", n, federation.MaxBundleBytes)
+	}
 	published.UpdatedAt, published.UpdatedIndex, published.Origin = p.UpdatedAt, p.UpdatedIndex, string(OriginOwn)
 	p.bundle = published
 	return nil

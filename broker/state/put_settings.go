@@ -46,17 +46,18 @@ func (c PutSettings) apply(d *draft) error {
 }
 
 // hintInUse is the largest refresh hint that somebody may act on who fetched
-// our bundle up to at, and until when.
+// our bundle up to at, and until when. Hints that overlap count as one, of the
+// largest and until the last.
 func (h *home) hintInUse(at time.Time) (hint time.Duration, until time.Time) {
 	hint = h.Settings.RefreshHint
 	until = at.Add(hint)
-	if h.PastHintUntil.After(at) && h.PastHint > hint {
-		hint = h.PastHint
-		if h.PastHintUntil.After(until) {
-			until = h.PastHintUntil
-		}
+	if !h.PastHintUntil.After(at) {
+		return hint, until
 	}
-	return hint, until
+	if h.PastHintUntil.After(until) {
+		until = h.PastHintUntil
+	}
+	return max(hint, h.PastHint), until
 }
 
 // raiseHints notes a hint that is served while authorities are prepared: their

@@ -48,6 +48,9 @@ func readSnapshot(in *summed) (*View, error) {
 	if err := l.records(); err != nil {
 		return nil, err
 	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		return nil, errors.Join(fmt.Errorf("something follows its end: %w", ErrCorrupt), err)
+	}
 	if err := l.derive(); err != nil {
 		return nil, err
 	}
