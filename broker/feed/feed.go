@@ -40,22 +40,24 @@ func New() *Feed {
 	return &Feed{wake: make(chan struct{}), moved: make(chan struct{})}
 }
 
-// Publish makes v the newest View and wakes the watchers unless c is empty.
-// Calls come one after the other, in the order of the log.
+// Publish makes v the newest View and wakes the watchers, unless c is empty and
+// v is not the first View. Calls come one after the other, in the order of the log.
 func (f *Feed) Publish(v *state.View, c state.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.view.Store(v)
+	first := f.view.Swap(v) == nil
 	if f.closed {
 		return
 	}
 	close(f.moved)
 	f.moved = make(chan struct{})
-	if c.Empty() {
+	if c.Empty() && !first {
 		return
 	}
-	f.recent[f.count%remembered] = c
-	f.count++
+	if !c.Empty() {
+		f.recent[f.count%remembered] = c
+		f.count++
+	}
 	close(f.wake)
 	f.wake = make(chan struct{})
 }

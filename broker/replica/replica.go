@@ -81,7 +81,8 @@ type Replica struct {
 	stopped   chan struct{} // closed when raft was told to stop
 	stopOnce  sync.Once
 	stopping  raft.Future
-	work      sync.WaitGroup
+	work      sync.WaitGroup // what asks raft
+	calls     sync.WaitGroup // what raft is called by: ends after it
 }
 
 // Open opens the replica in opts.Dir, or makes it. It returns before there is
@@ -184,8 +185,9 @@ func (r *Replica) Close() error {
 	r.closeOnce.Do(func() {
 		close(r.closing)
 		r.proposals.drain(drainTime)
+		r.work.Wait() // raft still answers: what asks it is not left waiting
 		err = r.shutdown()
-		r.work.Wait()
+		r.calls.Wait()
 		r.feed.Close()
 		err = errors.Join(err, r.release())
 	})

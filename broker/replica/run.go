@@ -98,7 +98,7 @@ func (r *Replica) turn(leads bool) {
 func (r *Replica) begin() {
 	running := r.raft.Load()
 	at := time.Now()
-	if err := r.await(running.Barrier(0)); err != nil {
+	if err := r.await(func() raft.Future { return running.Barrier(0) }); err != nil {
 		r.log.Info("leadership was won and could not be begun", "error", err)
 		return // it was lost again, or look tries once more
 	}
@@ -120,7 +120,7 @@ func (r *Replica) look() {
 		return
 	}
 	at, commit := time.Now(), running.CommitIndex()
-	if err := r.await(running.VerifyLeader()); err == nil {
+	if err := r.await(running.VerifyLeader); err == nil {
 		r.fresh.vouched(commit, at)
 	}
 }
@@ -128,22 +128,21 @@ func (r *Replica) look() {
 // shorten takes a snapshot because the log has many bytes, if not many entries.
 func (r *Replica) shorten() {
 	defer r.snapshot.Store(false)
-	err := r.await(r.raft.Load().Snapshot())
+	err := r.await(func() raft.Future { return r.raft.Load().Snapshot() })
 	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		r.log.Warn("the log could not be shortened", "error", err)
 	}
 }
 
-// await returns the future's error, or errStopped if the replica stops first:
-// raft leaves futures unanswered then.
-func (r *Replica) await(future raft.Future) error {
+// await asks raft and returns its answer, or errStopped if raft was stopped by
+// an error: it takes no question then, and leaves futures unanswered, and the
+// process ends.
+func (r *Replica) await(ask func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- future.Error() }()
+	go func() { done <- ask().Error() }()
 	select {
 	case err := <-done:
 		return err
-	case <-r.stopped:
-		return errStopped
 	case <-r.stop.tripped:
 		return errStopped
 	}

@@ -59,8 +59,8 @@ func (s *snapshotFiles) begun() (bool, error) {
 	return err == nil, err
 }
 
-// make makes the directory and clears away what a crash left half written.
-func (s *snapshotFiles) make() error {
+// begin makes the directory and clears away what a crash left half written.
+func (s *snapshotFiles) begin() error {
 	if err := makePrivate(s.dir); err != nil {
 		return err
 	}

@@ -1,0 +1,283 @@
+package replica_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/concord-id/concord/broker"
+	"github.com/concord-id/concord/broker/replica"
+)
+
+// cluster is three members in one process, whose time is the test's.
+type cluster struct {
+	t          *testing.T
+	members    []*replica.Replica
+	transports []*raft.InmemTransport
+}
+
+func newCluster(t *testing.T, opts replica.Options) *cluster {
+	c := &cluster{t: t}
+	var servers []raft.Server
+	for n := range 3 {
+		id := raft.ServerID(fmt.Sprintf("n%d", n))
+		address, transport := raft.NewInmemTransport(raft.ServerAddress(id))
+		servers = append(servers, raft.Server{ID: id, Address: address})
+		c.transports = append(c.transports, transport)
+	}
+	c.connect(0, 1, 2)
+	for n := range servers {
+		opts := opts
+		opts.Dir, opts.Transport, opts.ID, opts.Servers = t.TempDir(), c.transports[n], servers[n].ID, servers
+		opts.OpenStore = openMemory
+		c.members = append(c.members, open(t, opts))
+	}
+	return c
+}
+
+// connect lets these members talk to each other.
+func (c *cluster) connect(members ...int) {
+	for _, a := range members {
+		for _, b := range members {
+			c.transports[a].Connect(c.transports[b].LocalAddr(), c.transports[b])
+		}
+	}
+}
+
+// isolate cuts one member off in both directions.
+func (c *cluster) isolate(n int) {
+	c.transports[n].DisconnectAll()
+	for _, other := range c.transports {
+		other.Disconnect(c.transports[n].LocalAddr())
+	}
+}
+
+// leader waits until one of the others leads.
+func (c *cluster) leader(not ...int) int {
+	c.t.Helper()
+	for range 300 {
+		time.Sleep(100 * time.Millisecond)
+	members:
+		for n, m := range c.members {
+			for _, other := range not {
+				if n == other {
+					continue members
+				}
+			}
+			if m.Leading() {
+				return n
+			}
+		}
+	}
+	c.t.Fatal("nobody leads")
+	return 0
+}
+
+// agree waits until all have the leader's newest index, and wants one state.
+func (c *cluster) agree(index uint64) {
+	c.t.Helper()
+	for n, m := range c.members {
+		if err := m.WaitIndex(patience(c.t), index); err != nil {
+			c.t.Fatalf("member %d does not come to %d: %v", n, index, err)
+		}
+		if m.View().Digest() != c.members[0].View().Digest() || m.View().AuditHead() != c.members[0].View().AuditHead() {
+			c.t.Errorf("members %d and 0 do not agree", n)
+		}
+	}
+}
+
+func TestThreeElectLoseTheLeaderElectAndAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{})
+		first := c.leader()
+		makeDomain(t, c.members[first])
+		c.agree(register(t, c.members[first], 1).Index)
+
+		c.isolate(first)
+		second := c.leader(first)
+		if c.members[first].Leading() {
+			t.Error("the old leader still believes that it leads")
+		}
+		_, err := c.members[first].Propose(t.Context(), act("lost"), agent(2))
+		wantCode(t, err, broker.Unavailable)
+		after := register(t, c.members[second], 3)
+
+		c.connect(0, 1, 2)
+		c.agree(after.Index)
+		if has(c.members[first], 2) {
+			t.Error("a change that no quorum had was made")
+		}
+	})
+}
+
+func TestAProposalWhoseLeaderIsCutOffHasAnUnknownOutcome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{})
+		first := c.leader()
+		makeDomain(t, c.members[first])
+		c.isolate(first)
+		_, err := c.members[first].Propose(t.Context(), act(request(1)), agent(1))
+		wantCode(t, err, broker.Unavailable)
+
+		second := c.leader(first)
+		c.connect(0, 1, 2)
+		c.agree(register(t, c.members[second], 1).Index)
+		if n := c.members[first].View().AgentCount(); n != 1 {
+			t.Errorf("the repetition made %d agents", n)
+		}
+	})
+}
+
+func TestAMemberFarBehindCatchesUpBySnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{SnapshotEntries: 8, TrailingEntries: 2})
+		leader := c.leader()
+		makeDomain(t, c.members[leader])
+		behind := (leader + 1) % 3
+		c.isolate(behind)
+		for n := range 50 {
+			register(t, c.members[leader], n)
+		}
+		time.Sleep(2 * time.Minute) // a snapshot is taken, the log forgets
+		if c.members[leader].Status().SnapshotIndex == 0 {
+			t.Fatal("no snapshot was taken")
+		}
+		c.connect(0, 1, 2)
+		last := register(t, c.members[c.leader()], 50)
+		c.agree(last.Index)
+		if c.members[behind].Status().SnapshotIndex == 0 {
+			t.Error("it did not get a snapshot")
+		}
+	})
+}
+
+func TestStalenessIsTheTimeSinceALeaderVouched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{})
+		leader := c.leader()
+		makeDomain(t, c.members[leader])
+		time.Sleep(3 * time.Second)
+		for n, m := range c.members {
+			if d, heard := m.Staleness(); !heard || d > 2*time.Second {
+				t.Errorf("with a leader member %d is stale by %s, heard %v", n, d, heard)
+			}
+		}
+		for n := range c.members {
+			c.isolate(n)
+		}
+		time.Sleep(10 * time.Minute)
+		for n, m := range c.members {
+			if d, heard := m.Staleness(); !heard || d < 10*time.Minute-time.Second || d > 10*time.Minute+5*time.Second {
+				t.Errorf("after ten minutes alone member %d is stale by %s, heard %v", n, d, heard)
+			}
+		}
+		c.connect(0, 1, 2)
+		c.leader()
+		time.Sleep(3 * time.Second)
+		for n, m := range c.members {
+			if d, _ := m.Staleness(); d > 2*time.Second {
+				t.Errorf("together again member %d is stale by %s", n, d)
+			}
+		}
+	})
+}
+
+func TestAProcessThatHeardNoLeaderSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := []raft.Server{{ID: "n0", Address: "n0"}, {ID: "n1", Address: "n1"}, {ID: "n2", Address: "n2"}}
+		_, transport := raft.NewInmemTransport("n0")
+		r := open(t, replica.Options{Dir: t.TempDir(), Transport: transport, ID: "n0", Servers: servers, OpenStore: openMemory})
+		time.Sleep(time.Hour)
+		if d, heard := r.Staleness(); heard {
+			t.Errorf("it heard a leader %s ago", d)
+		}
+		if s := r.Status(); s.Leading || s.Leader != "" || s.Heard || len(s.Members) != 3 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestALeadersWorkEndsWithItsLeadership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{})
+		type turn struct {
+			member int
+			begins bool
+		}
+		turns := make(chan turn, 100)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 3)
+		for n, m := range c.members {
+			go func() {
+				ended <- m.WhileLeading(ctx, func(ctx context.Context) {
+					turns <- turn{n, true}
+					<-ctx.Done()
+					turns <- turn{n, false}
+				})
+			}()
+		}
+		first := <-turns
+		c.isolate(first.member)
+		seen := []turn{<-turns, <-turns} // in either order: the one ends, another begins
+		c.connect(0, 1, 2)
+		var stopped, began bool
+		for _, s := range seen {
+			stopped = stopped || s == turn{first.member, false}
+			began = began || s.begins && s.member != first.member
+		}
+		if !first.begins || !stopped || !began {
+			t.Errorf("first %+v, then %+v", first, seen)
+		}
+		cancel()
+		for range c.members {
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("it ended with %v", err)
+			}
+		}
+	})
+}
+
+// Over real sockets, with the keys of the nodes.
+func TestThreeMembersTalkOverTheirPorts(t *testing.T) {
+	var servers []raft.Server
+	var dirs []string
+	var listeners []net.Listener
+	for range 3 {
+		dir := t.TempDir()
+		id, err := replica.EnsureIdentity(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirs, listeners = append(dirs, dir), append(listeners, listener)
+		servers = append(servers, raft.Server{ID: id, Address: raft.ServerAddress(listener.Addr().String())})
+	}
+	led := make(chan *replica.Replica, 3)
+	var members []*replica.Replica
+	for n := range servers {
+		r := open(t, replica.Options{Dir: dirs[n], Listener: listeners[n], Servers: servers})
+		members = append(members, r)
+		go func() {
+			if r.WaitLeading(patience(t)) == nil {
+				led <- r
+			}
+		}()
+	}
+	leader := <-led
+	makeDomain(t, leader)
+	last := register(t, leader, 1)
+	for n, m := range members {
+		if err := m.WaitIndex(patience(t), last.Index); err != nil || m.View().Digest() != leader.View().Digest() {
+			t.Errorf("member %d: %v", n, err)
+		}
+	}
+}

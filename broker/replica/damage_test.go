@@ -1,0 +1,236 @@
+package replica_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/concord-id/concord/broker/replica"
+)
+
+// written is a directory with a log whose newest entries are in no snapshot.
+func written(t *testing.T, snapshot bool) (dir string, digest [32]byte) {
+	t.Helper()
+	dir = t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		_, transport := raft.NewInmemTransport("alone")
+		opts := replica.Options{Dir: dir, Transport: transport, ID: "alone"}
+		if snapshot {
+			opts.SnapshotEntries, opts.TrailingEntries = 8, 2
+		}
+		r := open(t, opts)
+		leads(t, r)
+		makeDomain(t, r)
+		for n := range 10 {
+			register(t, r, n)
+		}
+		if snapshot {
+			time.Sleep(2 * time.Minute)
+		}
+		register(t, r, 10)
+		digest = r.View().Digest()
+		closeReplica(t, r)
+	})
+	return dir, digest
+}
+
+// reopened starts a node on dir and returns the error with which it ends, or
+// the state to which it came.
+func reopened(t *testing.T, dir string) (digest [32]byte, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		_, transport := raft.NewInmemTransport("alone")
+		var r *replica.Replica
+		if r, err = tryOpen(t, replica.Options{Dir: dir, Transport: transport, ID: "alone"}); err != nil {
+			return
+		}
+		defer closeReplica(t, r)
+		led := make(chan error, 1)
+		go func() { led <- r.WaitLeading(patience(t)) }()
+		select {
+		case err = <-r.Failed():
+			closeReplica(t, r)
+			<-led
+		case err = <-led:
+			digest = r.View().Digest()
+		}
+	})
+	return digest, err
+}
+
+// flip turns one bit of a file over.
+func flip(t *testing.T, path string, at int, bit uint) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[at] ^= 1 << bit
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFlippedBitInWhatTheLogHoldsIsLoud(t *testing.T) {
+	for _, c := range []struct{ name, text string }{
+		{"a command", "node-7"},
+		{"the membership", "alone"},
+		{"the term", "CurrentTerm"},
+		{"the vote", "LastVoteCand"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, _ := written(t, false)
+			path := filepath.Join(dir, "log.db")
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Pages that are free hold older copies: all of them are hit. Of a
+			// vote and a term, what stands behind the name is hit.
+			behind := 0
+			if strings.HasPrefix(c.text, "Current") || strings.HasPrefix(c.text, "Last") {
+				behind = len(c.text)
+			}
+			hits := 0
+			for at := 0; ; hits++ {
+				next := bytes.Index(content[at:], []byte(c.text))
+				if next < 0 {
+					break
+				}
+				at += next + behind
+				flip(t, path, at, 1)
+				at++
+			}
+			if hits == 0 {
+				t.Fatalf("%q does not stand in the log", c.text)
+			}
+			if _, err = reopened(t, dir); !errors.Is(err, replica.ErrCorrupt) {
+				t.Errorf("got %v, want ErrCorrupt", err)
+			}
+		})
+	}
+}
+
+// Wherever a bit turns over: the node has the right state, or it says why it
+// has none.
+func TestAFlippedBitAnywhereInTheLogIsNeverBelieved(t *testing.T) {
+	dir, want := written(t, false)
+	content, err := os.ReadFile(filepath.Join(dir, "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	loud := 0
+	for range 60 {
+		again := copyDir(t, dir)
+		at, bit := random.IntN(len(content)), uint(random.IntN(8))
+		flip(t, filepath.Join(again, "log.db"), at, bit)
+		got, err := reopened(t, again)
+		switch {
+		case err != nil:
+			loud++
+		case got != want:
+			t.Fatalf("bit %d of byte %d was turned over and the state is another one", bit, at)
+		}
+	}
+	t.Logf("%d of 60 were noticed, the others changed nothing", loud)
+}
+
+func TestAFlippedBitInASnapshotIsLoud(t *testing.T) {
+	dir, want := written(t, true)
+	found := snapshotsIn(t, dir)
+	if len(found) != 1 {
+		t.Fatalf("%d snapshots", len(found))
+	}
+	name, err := filepath.Rel(dir, found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reopened(t, copyDir(t, dir)); err != nil || got != want {
+		t.Fatalf("undamaged: %v", err)
+	}
+	size := int(info.Size())
+	for at := 0; at < size; at += max(1, size/40) {
+		again := copyDir(t, dir)
+		flip(t, filepath.Join(again, name), at, 0)
+		if _, err := reopened(t, again); !errors.Is(err, replica.ErrSnapshot) {
+			t.Errorf("byte %d: got %v, want ErrSnapshot", at, err)
+		} else if !strings.Contains(err.Error(), filepath.Base(name)[:20]) {
+			t.Errorf("byte %d: %q does not name the snapshot", at, err)
+		}
+	}
+}
+
+func TestASnapshotThatIsCutOffOrGoneIsLoud(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(path string) error
+	}{
+		{"cut in the middle", func(path string) error { return os.Truncate(path, 300) }},
+		{"cut in the first line", func(path string) error { return os.Truncate(path, 10) }},
+		{"empty", func(path string) error { return os.Truncate(path, 0) }},
+		{"gone", os.Remove},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, _ := written(t, true)
+			if err := c.spoil(snapshotsIn(t, dir)[0]); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := reopened(t, dir); !errors.Is(err, replica.ErrCorrupt) {
+				t.Errorf("got %v, want ErrCorrupt", err)
+			}
+		})
+	}
+}
+
+func TestAHalfWrittenSnapshotIsClearedAway(t *testing.T) {
+	dir, want := written(t, true)
+	partial := filepath.Join(dir, "snapshots", fmt.Sprintf("%020d-%020d-1.partial", 99, 9))
+	if err := os.WriteFile(partial, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := reopened(t, dir); err != nil || got != want {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := os.Stat(partial); err == nil {
+		t.Error("it is still there")
+	}
+}
+
+// A node that began anew would make the domain's keys anew.
+func TestALogThatWasLostIsNotBegunAnew(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(path string) error
+	}{
+		{"deleted", os.Remove},
+		{"emptied", func(path string) error { return os.Truncate(path, 0) }},
+	} {
+		for _, snapshot := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, with a snapshot: %v", c.name, snapshot), func(t *testing.T) {
+				dir, _ := written(t, snapshot)
+				if err := c.spoil(filepath.Join(dir, "log.db")); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 { // nor is it the second time
+					if _, err := reopened(t, dir); !errors.Is(err, replica.ErrCorrupt) {
+						t.Errorf("got %v, want ErrCorrupt", err)
+					}
+				}
+			})
+		}
+	}
+}
