@@ -267,6 +267,8 @@ func (n *Node) serveAdmin() {
 	grpcServer := grpc.NewServer(
 		grpc.Creds(adminCredentials{}), grpc.ConnectionTimeout(10*time.Second),
 		grpc.MaxConcurrentStreams(1024), grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute}),
+		// A signature grows a goroutine's stack; kept workers have it grown already.
+		grpc.NumStreamWorkers(signers),
 	)
 	spireapi.Register(grpcServer, n.registrar, adminCaller, n.log)
 	rest := &http.Server{
@@ -283,6 +285,10 @@ func (n *Node) serveAdmin() {
 	n.serveGRPC("SPIRE API", grpcServer, split.gRPC)
 	n.serveHTTP("REST API", rest, func() error { return rest.Serve(split.rest) })
 }
+
+// signers is how many goroutines of the SPIRE API are kept; more calls at once
+// get goroutines of their own.
+const signers = 8
 
 type callerKey struct{}
 

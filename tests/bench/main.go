@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,13 +45,31 @@ var rows = []row{
 
 func main() {
 	group := flag.String("group", "", "measure only this group: issue, grpc, endpoint, push, start")
+	profile := flag.String("profile", "", "write a CPU profile to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := table(ctx, *group); err != nil {
+	if err := profiled(*profile, func() error { return table(ctx, *group) }); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs do, and writes a CPU profile of it if a file is named.
+func profiled(file string, do func() error) error {
+	if file == "" {
+		return do()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return err
+	}
+	defer out.Close()
+	defer pprof.StopCPUProfile()
+	return do()
 }
 
 func table(ctx context.Context, group string) error {
