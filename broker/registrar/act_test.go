@@ -69,6 +69,7 @@ func TestSettingsAreReplaced(t *testing.T) {
 	for name, change := range map[string]func(*state.Settings){
 		"a negative lifetime":               func(s *state.Settings) { s.X509TTL = -1 },
 		"an SVID that outlives its issuers": func(s *state.Settings) { s.X509TTL = 2 * s.IntermediateTTL },
+		"an authority that ends too early":  func(s *state.Settings) { s.RootTTL = 2 * s.IntermediateTTL },
 	} {
 		bad := state.DefaultSettings()
 		change(&bad)

@@ -83,15 +83,20 @@ func known(use ca.Use) error {
 // is how long a node without a leader goes on issuing. It looks at every entry.
 func Terms(view *state.View, staleness time.Duration) ca.Terms {
 	domain, _ := view.Domain()
-	terms := ca.Terms{
-		Window:          domain.Settings.PublicationWindow,
-		AuthorityTTL:    domain.Settings.RootTTL,
-		IntermediateTTL: domain.Settings.IntermediateTTL,
-		JWTTTL:          domain.Settings.JWTTTL,
-		Staleness:       staleness,
-	}
+	terms := termsOf(domain.Settings, staleness)
 	for e := range view.Entries() {
 		terms.JWTTTL = max(terms.JWTTTL, e.JWTTTL)
 	}
 	return terms
+}
+
+// termsOf are the terms of a domain without entries.
+func termsOf(s Settings, staleness time.Duration) ca.Terms {
+	return ca.Terms{
+		Window:          s.PublicationWindow,
+		AuthorityTTL:    s.RootTTL,
+		IntermediateTTL: s.IntermediateTTL,
+		JWTTTL:          s.JWTTTL,
+		Staleness:       staleness,
+	}
 }

@@ -25,8 +25,9 @@ type PutSettings struct {
 	DryRun   bool
 }
 
-// PutSettings replaces the domain's settings. Nodes that were told by their
-// configuration to set others will do so when they start.
+// PutSettings replaces the domain's settings. It refuses lifetimes under which
+// an authority could not vouch for all that it signs. Nodes that were told by
+// their configuration to set others will do so when they start.
 func (r *Registrar) PutSettings(ctx context.Context, who broker.Caller, in PutSettings) (Outcome[Settings], error) {
 	out := Outcome[Settings]{DryRun: in.DryRun}
 	if err := may(who, "change settings", broker.RoleAdmin, broker.RoleNode); err != nil {
@@ -35,6 +36,9 @@ func (r *Registrar) PutSettings(ctx context.Context, who broker.Caller, in PutSe
 	domain, err := r.domain()
 	if err != nil {
 		return out, err
+	}
+	if err := termsOf(in.Settings, r.parts.Staleness).Validate(); err != nil {
+		return out, invalid(err)
 	}
 	act, err := act(who, "put settings", in.Settings)
 	if err != nil {
