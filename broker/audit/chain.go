@@ -13,12 +13,12 @@ type position struct {
 }
 
 // begin takes a segment's first line. Nothing may be between the segments.
-func (p position) begin(b beginning, first bool) (position, error) {
+func (p position) begin(b beginning, anew bool) (position, error) {
 	if b.Format != format {
 		return p, fmt.Errorf("its format is %.40q, this version of Concord reads %q", b.Format, format)
 	}
 	next := position{b.After, b.Head}
-	if !first && next != p {
+	if !anew && next != p {
 		return p, fmt.Errorf("%w: the segment begins after log entry %d, the one before it ends with %d, and their chains do not meet: a file is missing or was changed",
 			ErrDamaged, b.After, p.index)
 	}
@@ -45,11 +45,14 @@ func (p position) skip(g gapLine) (position, error) {
 	return position{g.Until, g.Head}, nil
 }
 
-// follow takes any line; first says that nothing of the trail was read before it.
-func (p position) follow(l line, first bool) (position, error) {
+// follow takes the line with a number in its file. anew says that the reading
+// begins with this file: there is nothing that it could be compared with.
+func (p position) follow(l line, number int, anew bool) (position, error) {
 	switch {
+	case (l.Segment != nil) != (number == 1):
+		return p, fmt.Errorf("%w: the first line of a file, and no other, says what was before it", ErrDamaged)
 	case l.Segment != nil:
-		return p.begin(*l.Segment, first)
+		return p.begin(*l.Segment, anew)
 	case l.Gap != nil:
 		return p.skip(*l.Gap)
 	default:

@@ -20,7 +20,7 @@ func (t *Trail) recover() error {
 	last := &t.segments[len(t.segments)-1]
 	var whole place
 	err := last.lines(place{}, func(l line, behind place) (err error) {
-		if t.at, err = t.at.follow(l, behind.line == 1); err == nil {
+		if t.at, err = t.at.follow(l, behind.line, true); err == nil {
 			whole = behind
 		}
 		return err

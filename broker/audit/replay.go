@@ -48,7 +48,7 @@ func (t *Trail) compare(index uint64, h head) error {
 	var at position
 	segments, _, _, _ := t.shape()
 	err := since(segments, index)[0].lines(place{}, func(l line, behind place) error {
-		next, err := at.follow(l, behind.line == 1)
+		next, err := at.follow(l, behind.line, true)
 		if err == nil && next.index > index {
 			return errEnough
 		}

@@ -52,10 +52,7 @@ func VerifyDir(ctx context.Context, dir string) (Report, error) {
 func walk(ctx context.Context, segments []segment) (report Report, at position, err error) {
 	for i, s := range segments {
 		err := s.lines(place{}, func(l line, behind place) error {
-			if (l.Segment != nil) != (behind.line == 1) {
-				return fmt.Errorf("%w: a segment's first line, and no other, says what was before it", ErrDamaged)
-			}
-			next, err := at.follow(l, i == 0)
+			next, err := at.follow(l, behind.line, i == 0)
 			if err != nil {
 				return err
 			}
