@@ -47,6 +47,11 @@ func (r *Registrar) PrepareAuthority(ctx context.Context, who broker.Caller, in 
 		out.After = &ca.Authority{Use: in.Use, KeyType: in.KeyType, Status: ca.Prepared}
 		return out, nil
 	}
+	return r.publishAuthority(ctx, who, in)
+}
+
+// publishAuthority makes a key and proposes it.
+func (r *Registrar) publishAuthority(ctx context.Context, who broker.Caller, in PrepareAuthority) (out Outcome[ca.Authority], err error) {
 	act, err := act(who, "prepare authority", in.Use, in.KeyType)
 	if err != nil {
 		return out, err
@@ -55,7 +60,8 @@ func (r *Registrar) PrepareAuthority(ctx context.Context, who broker.Caller, in 
 	if err != nil {
 		return out, err
 	}
-	view, out.Index, err = r.carryOut(ctx, act, state.PrepareAuthority{Authority: made}, false)
+	view, index, err := r.carryOut(ctx, act, state.PrepareAuthority{Authority: made}, false)
+	out.Index = index
 	if broker.CodeOf(err) == broker.FailedPrecondition {
 		out.Before = withStatus(view, in.Use, ca.Prepared)
 	}

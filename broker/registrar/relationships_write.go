@@ -44,8 +44,7 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 	if err := may(who, "change relationships", broker.RoleAdmin); err != nil {
 		return out, err
 	}
-	td := in.Relationship.TrustDomain
-	if err := r.foreign(td); err != nil {
+	if err := r.foreign(in.Relationship.TrustDomain); err != nil {
 		return out, err
 	}
 	first, err := in.firstBundle()
@@ -63,10 +62,21 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 			return out, err
 		}
 	}
-	err = retry(act, in.IfRevision == nil, func(act broker.Act) error {
+	if out, err = r.putRelationship(ctx, act, in); err != nil || in.Bundle == nil || in.DryRun {
+		return out, err
+	}
+	set, err := r.putBundle(ctx, bundleAct, first, SetBundle{})
+	out.Index = max(out.Index, set.Index)
+	return out, err
+}
+
+// putRelationship proposes what was asked for of what there is now, until
+// nobody comes in between.
+func (r *Registrar) putRelationship(ctx context.Context, act broker.Act, in SetRelationship) (Outcome[federation.Relationship], error) {
+	out, td := Outcome[federation.Relationship]{DryRun: in.DryRun}, in.Relationship.TrustDomain
+	err := retry(act, in.IfRevision == nil, func(act broker.Act) error {
 		out.Before, out.After = nil, nil
-		before, ok := r.parts.Ledger.View().Relationship(td)
-		if ok {
+		if before, ok := r.parts.Ledger.View().Relationship(td); ok {
 			out.Before = &before
 		}
 		c, err := in.command(out.Before)
@@ -83,11 +93,6 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 		}
 		return nil
 	})
-	if err != nil || in.Bundle == nil || in.DryRun {
-		return out, err
-	}
-	set, err := r.putBundle(ctx, bundleAct, first, SetBundle{})
-	out.Index = max(out.Index, set.Index)
 	return out, err
 }
 
