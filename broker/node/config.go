@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,6 +113,9 @@ func (c Config) Validate() error {
 			wrong("trust-domain", "%q is not a trust domain's name; write %q", c.TrustDomain, td.Name())
 		} else if len(c.TrustDomain) > 255 {
 			wrong("trust-domain", "%d bytes, the most is 255", len(c.TrustDomain))
+		} else if slices.Contains(strings.Split(c.TrustDomain, "."), "") {
+			// Allowed by SPIFFE-ID §2.1, but crypto/x509 among others reads no such certificate.
+			wrong("trust-domain", "%q has nothing between two dots, or at an end: much software cannot read certificates with such a name", c.TrustDomain)
 		}
 	}
 	if c.DataDir == "" {

@@ -2,9 +2,11 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // dataDir is where a node keeps what it must not lose. Others may pass through
@@ -43,6 +45,26 @@ func (d dataDir) prepare() error {
 		}
 	}
 	return nil
+}
+
+// lock refuses a second process on the same directory, before it touches
+// anything there. The lock ends with the file that is returned, and with the
+// process, however it ends.
+func (d dataDir) lock() (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(d.private(), "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return file, nil
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("another process is using the data directory %s: stop that node, or give this one its own --data-dir", d)
+	} else {
+		err = fmt.Errorf("lock the data directory %s: %w", d, err)
+	}
+	return nil, errors.Join(err, file.Close())
 }
 
 // Addresses are what a node really listens on; addresses.json holds them.

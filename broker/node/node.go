@@ -145,11 +145,16 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// openData prepares the data directory and opens the key manager.
+// openData makes the data directory this process's own and opens the key manager.
 func (n *Node) openData(context.Context) error {
 	if err := n.dir.prepare(); err != nil {
 		return err
 	}
+	lock, err := n.dir.lock()
+	if err != nil {
+		return err
+	}
+	n.stack.push("data directory", func(context.Context) error { return lock.Close() })
 	if n.config.KeyManager == KeysMemory {
 		n.keys = keys.NewMemory()
 		n.say("Authorities' keys live in this process only (key-manager: memory): they are lost when it ends.")
