@@ -2,33 +2,16 @@ package node
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/grpc/status"
 
 	"github.com/concord-id/concord/attest/process/unix"
-	"github.com/concord-id/concord/broker"
-	"github.com/concord-id/concord/broker/admin"
-	"github.com/concord-id/concord/broker/spireapi"
-	"github.com/concord-id/concord/ca"
-	"github.com/concord-id/concord/federation"
 	"github.com/concord-id/concord/federation/endpoint"
 	"github.com/concord-id/concord/workload/api"
 )
