@@ -38,7 +38,7 @@ func (r *Replica) members() []raft.Server {
 // retime sets the time-outs for as many voters as there are. Shortening them
 // makes a follower look at once whether it has a leader: so one who votes
 // alone is elected at once when it starts, and does not wait for a leader that
-// cannot be (docs/decisions/election-alone.md).
+// cannot be (docs/decisions/0008-election-alone.md).
 func (r *Replica) retime(members raft.Configuration) {
 	running := r.raft.Load()
 	if running == nil {
