@@ -35,6 +35,10 @@ test: ## gofmt, vet, staticcheck, govulncheck and every test with -race
 clauses: ## every clause of the SPIFFE specifications, with its tests or why there are none yet
 	@go run ./tests/clauses
 
+.PHONY: planted
+planted: ## known bugs put into the code one at a time: each must be noticed by its test
+	@go run ./tests/planted
+
 .PHONY: fuzz
 fuzz: ## every fuzz target, each for T (default 30s)
 	@go run ./tests/fuzz -t $(or $(T),30s)

@@ -61,6 +61,7 @@ var house = map[string][]string{
 	"tests/demo":          {"broker/admin/client"},
 	"tests/demo/workload": {},
 	"tests/fuzz":          {},
+	"tests/planted":       {},
 }
 
 // machine packages of ours that see the clock, the network or a logger.
