@@ -120,29 +120,50 @@ func TestAFlippedBitInWhatTheLogHoldsIsLoud(t *testing.T) {
 	}
 }
 
-// Wherever a bit turns over: the node has the right state, or it says why it
-// has none.
+// Wherever a bit turns over: the node has the right state, or it says that it
+// has none. A damaged page may make bbolt crash, so the nodes are in a process of
+// their own.
 func TestAFlippedBitAnywhereInTheLogIsNeverBelieved(t *testing.T) {
-	dir, want := written(t, false)
+	dir := t.TempDir()
+	r := open(t, replica.Options{Dir: dir})
+	leads(t, r)
+	makeDomain(t, r)
+	for n := range 10 {
+		register(t, r, n)
+	}
+	want := fmt.Sprintf("%x", r.View().Digest())
+	closeReplica(t, r)
 	content, err := os.ReadFile(filepath.Join(dir, "log.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
+	const flips = 60
+	var dirs []string
+	for range flips {
+		dirs = append(dirs, copyDir(t, dir))
+		flip(t, filepath.Join(dirs[len(dirs)-1], "log.db"), random.IntN(len(content)), uint(random.IntN(8)))
+	}
 	loud := 0
-	for range 60 {
-		again := copyDir(t, dir)
-		at, bit := random.IntN(len(content)), uint(random.IntN(8))
-		flip(t, filepath.Join(again, "log.db"), at, bit)
-		got, err := reopened(t, again)
-		switch {
-		case err != nil:
-			loud++
-		case got != want:
-			t.Fatalf("bit %d of byte %d was turned over and the state is another one", bit, at)
+	for next := 0; next < flips; {
+		// What the child could not say any more, it crashed at.
+		out, err := child(t, "digests", strings.Join(dirs[next:], string(filepath.ListSeparator))).Output()
+		said := strings.Fields(strings.ReplaceAll(string(out), " ", "_"))
+		for n, digest := range said {
+			if strings.HasPrefix(digest, `"`) {
+				loud++
+			} else if digest != want {
+				t.Errorf("%s: the state is another one", dirs[next+n])
+			}
+		}
+		if next += len(said); next < flips {
+			if err == nil {
+				t.Fatalf("the child ended after %d", next)
+			}
+			loud, next = loud+1, next+1
 		}
 	}
-	t.Logf("%d of 60 were noticed, the others changed nothing", loud)
+	t.Logf("%d of %d were noticed, the others changed nothing", loud, flips)
 }
 
 func TestAFlippedBitInASnapshotIsLoud(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,29 +12,11 @@ import (
 	"github.com/concord-id/concord/broker/replica"
 )
 
-// killDir names the directory of a process that is going to be killed. Such a
-// process is this test binary, started again.
-const killDir = "CONCORD_TEST_KILL_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(killDir); dir != "" {
-		if err := acknowledge(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	os.Exit(m.Run())
-}
-
 // acknowledge registers agents without end and prints each number when its
 // registration was acknowledged.
-func acknowledge(dir string) error {
-	ctx := context.Background()
-	r, err := replica.Open(ctx, replica.Options{Dir: dir, ListenAddr: "127.0.0.1:0", Log: quiet})
+func acknowledge(ctx context.Context, dir string) error {
+	r, err := openAlone(ctx, dir)
 	if err != nil {
-		return err
-	}
-	if err := r.WaitLeading(ctx); err != nil {
 		return err
 	}
 	c, err := firstDomain()
@@ -77,8 +57,7 @@ func TestAKilledProcessLosesNothingAcknowledged(t *testing.T) {
 // and returns one more than the last of them.
 func killAfter(t *testing.T, dir string, acknowledgements int) int {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), killDir+"="+dir)
+	cmd := child(t, "acknowledge", dir)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()
