@@ -25,7 +25,7 @@ type AuditRecord struct {
 	Subject   string       // what it is about: "entry/5f0c…", "bundle/acme.example", "authority/x509/9a…"
 	Fields    []AuditField // what is different; none if it was refused
 	Code      broker.Code  // "" if it was done, else why it was refused
-	Detail    string       // of the refusal
+	Detail    string       // of the refusal, for people: versions may differ in it, so Statement leaves it out
 
 	// Head is the chain's head after this record: ChainHead of the head before
 	// and Statement. Before the first record it is all zero.
@@ -42,7 +42,7 @@ type AuditField struct {
 }
 
 // Statement is what the audit chain is made of: everything in the record but
-// Head, in bytes that are the same for ever.
+// Head and Detail, in bytes that are the same for ever and on every version.
 func (r AuditRecord) Statement() []byte {
 	e := emitter{layout: plain{}}
 	auditFields(&e, &r)
@@ -64,7 +64,7 @@ func auditFields(v visitor, r *AuditRecord) {
 	v.text(7, "subject", &r.Subject)
 	list(v, 8, "fields", maxAuditRecordFields, &r.Fields, auditFieldFields, func(f AuditField) string { return f.Name })
 	word(v, 9, "code", &r.Code)
-	v.text(10, "detail", &r.Detail)
+	v.words(10, "detail", &r.Detail)
 }
 
 func auditFieldFields(v visitor, f *AuditField) {

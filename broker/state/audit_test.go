@@ -115,7 +115,7 @@ func TestEveryPartOfARecordIsInItsStatement(t *testing.T) {
 	v := reflect.ValueOf(full)
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
-		if name == "Head" {
+		if name == "Head" || name == "Detail" { // the chain itself, and words that a version may choose
 			continue
 		}
 		changed := full

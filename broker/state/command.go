@@ -17,7 +17,8 @@ type Command interface {
 	// fields visits all fields and returns the command, filled in if v reads.
 	fields(v visitor) Command
 	// apply decides. It is pure; an error is a *broker.Refusal, and the draft is
-	// then thrown away.
+	// then thrown away. Nodes of several versions read one log: what is decided
+	// about a command is decided so for ever, only the words may change.
 	apply(d *draft) error
 }
 

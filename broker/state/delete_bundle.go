@@ -97,7 +97,12 @@ func (d *draft) federated(td spiffeid.TrustDomain) []*workload.Entry {
 // without returns e as its next revision, not federated with td any more.
 func without(e *workload.Entry, td spiffeid.TrustDomain) *workload.Entry {
 	next := *e
-	next.FederatesWith = slices.DeleteFunc(slices.Clone(e.FederatesWith), func(o spiffeid.TrustDomain) bool { return o == td })
+	next.FederatesWith = nil
+	for _, other := range e.FederatesWith {
+		if other != td {
+			next.FederatesWith = append(next.FederatesWith, other)
+		}
+	}
 	next.Revision++
 	return &next
 }

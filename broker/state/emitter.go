@@ -19,6 +19,7 @@ type layout interface {
 	count(to []byte, n number, v uint64) []byte
 	blob(to []byte, n number, v []byte) []byte
 	text(to []byte, n number, v string) []byte
+	words(to []byte, n number, v string) []byte
 	// open begins a group; close ends the one whose fields begin at start.
 	open(to []byte, n number) []byte
 	close(to []byte, n number, start int) []byte
@@ -27,6 +28,12 @@ type layout interface {
 func (e *emitter) text(n number, _ string, v *string) {
 	if *v != "" {
 		e.bytes = e.layout.text(e.bytes, n, *v)
+	}
+}
+
+func (e *emitter) words(n number, _ string, v *string) {
+	if *v != "" {
+		e.bytes = e.layout.words(e.bytes, n, *v)
 	}
 }
 
@@ -105,6 +112,8 @@ func (wire) text(to []byte, n number, v string) []byte {
 	return protowire.AppendString(protowire.AppendTag(to, n, protowire.BytesType), v)
 }
 
+func (w wire) words(to []byte, n number, v string) []byte { return w.text(to, n, v) }
+
 func (wire) open(to []byte, n number) []byte { return protowire.AppendTag(to, n, protowire.BytesType) }
 
 // close puts the length, now known, before the group's fields.
@@ -132,6 +141,8 @@ func (l plain) blob(to []byte, n number, v []byte) []byte {
 func (l plain) text(to []byte, n number, v string) []byte {
 	return append(binary.BigEndian.AppendUint64(l.head(to, n, 'b'), uint64(len(v))), v...)
 }
+
+func (plain) words(to []byte, _ number, _ string) []byte { return to }
 
 func (l plain) open(to []byte, n number) []byte         { return l.head(to, n, '(') }
 func (l plain) close(to []byte, n number, _ int) []byte { return l.head(to, n, ')') }

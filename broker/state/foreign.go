@@ -2,7 +2,6 @@ package state
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -33,9 +32,6 @@ var foreignShape = shape[foreign]{
 		v.count(4, "", &f.UpdatedIndex)
 		word(v, 5, "origin", &f.Origin)
 		v.derived("sequence", func() string { return strconv.FormatUint(f.bundle.Bundle.Sequence, 10) })
-		v.derived("authorities", func() string {
-			return fmt.Sprintf("%d X.509, %d JWT", len(f.bundle.Bundle.X509), len(f.bundle.Bundle.JWT))
-		})
 	},
 }
 

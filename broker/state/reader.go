@@ -98,6 +98,8 @@ func (r *reader) text(n number, name string, v *string) {
 	*v = string(body)
 }
 
+func (r *reader) words(n number, name string, v *string) { r.text(n, name, v) }
+
 func (r *reader) blob(n number, name string, v *[]byte) {
 	if !r.next(n, name, protowire.BytesType) {
 		return

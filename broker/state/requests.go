@@ -27,7 +27,7 @@ type request struct {
 	Kind    kind
 	Subject string
 	Code    broker.Code // "" if it was not refused
-	Detail  string
+	Detail  string      // in the words of the version that refused it here
 }
 
 var requestShape = shape[request]{
@@ -40,7 +40,7 @@ var requestShape = shape[request]{
 		small(v, 4, "kind", &r.Kind, kind.String)
 		v.text(5, "subject", &r.Subject)
 		word(v, 6, "code", &r.Code)
-		v.text(7, "detail", &r.Detail)
+		v.words(7, "detail", &r.Detail)
 	},
 }
 
@@ -53,13 +53,16 @@ func (r *request) refusal() *broker.Refusal {
 }
 
 // requestQueue has the remembered requests, the oldest first.
-type requestQueue struct{ tree *btree.BTreeG[*request] }
-
-func newRequestQueue() requestQueue {
-	return requestQueue{newTree(func(a, b *request) bool { return a.Index < b.Index })}
+type requestQueue struct {
+	tree  *btree.BTreeG[*request]
+	limit int // how many there may be
 }
 
-func (q requestQueue) copy() requestQueue { return requestQueue{q.tree.Copy()} }
+func newRequestQueue(limit int) requestQueue {
+	return requestQueue{newTree(func(a, b *request) bool { return a.Index < b.Index }), limit}
+}
+
+func (q requestQueue) copy() requestQueue { return requestQueue{q.tree.Copy(), q.limit} }
 
 // remember keeps a request's outcome, and forgets what is too old or too much.
 func (d *draft) remember(r *request) {
@@ -69,7 +72,7 @@ func (d *draft) remember(r *request) {
 	}
 	for range forgetAtOnce {
 		oldest, ok := d.queue.tree.Min()
-		if !ok || d.queue.tree.Len() <= MaxRequests && d.act.At.Sub(oldest.At) < RequestMemory {
+		if !ok || d.queue.tree.Len() <= d.queue.limit && d.act.At.Sub(oldest.At) < RequestMemory {
 			return
 		}
 		d.queue.tree.Delete(oldest)

@@ -1,7 +1,6 @@
 package state_test
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -99,26 +98,21 @@ func TestOneWrongClockDoesNotWipeTheMemory(t *testing.T) {
 }
 
 func TestTheMemoryOfRequestsIsBounded(t *testing.T) {
-	if testing.Short() {
-		t.Skip("100,000 commands")
+	const limit = 50
+	w := newWorld(t)
+	w.machine = state.NewForgetfulMachine(limit)
+	for i := range limit + 20 {
+		w.applyAs(w.as(fmt.Sprint("r", i)), state.DeleteEntry{ID: "a"})
 	}
-	w := founded(t)
-	for i := range state.MaxRequests + 20 {
-		w.applyAs(w.as(fmt.Sprint("r", i)), state.DeleteAgent{ID: id("/a")})
-		w.log = nil
-	}
-	if n := w.machine.View().RequestCount(); n != state.MaxRequests {
+	if n := w.machine.View().RequestCount(); n != limit {
 		t.Errorf("%d requests are remembered", n)
 	}
-	if applied := w.applyAs(w.as("r30"), state.DeleteAgent{ID: id("/a")}); !applied.Repeated {
-		t.Error("a younger request was forgotten before an older one")
+	for request, remembered := range map[string]bool{"r69": true, "r20": true} {
+		if applied := w.applyAs(w.as(request), state.DeleteEntry{ID: "a"}); applied.Repeated != remembered {
+			t.Errorf("%s is remembered: %t", request, applied.Repeated)
+		}
 	}
-	var snapshot bytes.Buffer
-	if _, err := w.machine.View().WriteTo(&snapshot); err != nil {
-		t.Fatal(err)
-	}
-	m := state.NewMachine()
-	if err := m.Restore(&snapshot); err != nil || m.View().Digest() != w.machine.View().Digest() {
-		t.Errorf("the memory is not in the snapshot: %v", err)
+	if applied := w.applyAs(w.as("r19"), state.DeleteEntry{ID: "a"}); applied.Repeated {
+		t.Error("the oldest was not forgotten first")
 	}
 }

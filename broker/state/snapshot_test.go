@@ -82,12 +82,12 @@ func TestADamagedSnapshotReplacesNothing(t *testing.T) {
 			t.Fatalf("%s replaced the state", what)
 		}
 	}
-	for i := 0; i < len(saved); i += 7 {
+	for i := 0; i < len(saved); i += 13 {
 		saved[i] ^= 0x10
 		try("a flipped bit", saved)
 		saved[i] ^= 0x10
 	}
-	for n := 0; n < len(saved); n += 31 {
+	for n := 0; n < len(saved); n += 61 {
 		try("a shorter one", saved[:n])
 	}
 	try("a longer one", append(bytes.Clone(saved), 0))

@@ -25,7 +25,8 @@ func (s *summary) add(name, value string) {
 	}
 }
 
-func (s *summary) text(_ number, name string, v *string) { s.add(name, *v) }
+func (s *summary) text(_ number, name string, v *string)  { s.add(name, *v) }
+func (s *summary) words(_ number, name string, v *string) { s.add(name, *v) }
 
 func (s *summary) blob(_ number, name string, v *[]byte) {
 	if len(*v) > 0 {

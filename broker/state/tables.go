@@ -41,7 +41,7 @@ func newTables() tables {
 
 		lookup: newEntryIndex(),
 		held:   newHeldKeys(),
-		queue:  newRequestQueue(),
+		queue:  newRequestQueue(MaxRequests),
 
 		forking: new(sync.Mutex),
 	}

@@ -18,12 +18,17 @@ type number = protowire.Number
 // and describing (summary). So no two of them can disagree about a field.
 //
 // A field that has its zero value is not there, in every form. A new field
-// therefore changes neither the bytes nor the hash of what was before it.
+// therefore changes neither the bytes nor the hash of what was before it. Names,
+// numbers and how a value is described are hashed too, on nodes of several
+// versions at once: what is here stays as it is.
 //
 // The name is the field's in errors and in the audit trail; a field without a
 // name is not shown there.
 type visitor interface {
 	text(n number, name string, v *string)
+	// words is a text for people. A newer version may say the same in other
+	// words, so it is written down but never hashed.
+	words(n number, name string, v *string)
 	blob(n number, name string, v *[]byte)
 	// secret is a blob of which nothing but its size is ever shown.
 	secret(n number, name string, v *[]byte)
@@ -82,7 +87,9 @@ func small[T ~uint8](v visitor, n number, name string, value *T, say func(T) str
 func word[T ~string](v visitor, n number, name string, value *T) {
 	text := string(*value)
 	v.text(n, name, &text)
-	*value = T(text)
+	if v.reading() { // a record that is written is shared with whoever reads it
+		*value = T(text)
+	}
 }
 
 // sha visits a SHA-256; all zero is absent.

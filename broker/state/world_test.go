@@ -133,7 +133,12 @@ func (w *world) refused(code broker.Code, c state.Command) *broker.Refusal {
 func (w *world) records() string {
 	v := w.machine.View()
 	domain, _ := v.Domain()
-	text := fmt.Sprintf("%+v\n%+v\n%+v\n", domain, v.Authorities(ca.X509), v.Authorities(ca.JWT))
+	text := fmt.Sprintf("%+v\n", domain)
+	for _, a := range append(v.Authorities(ca.X509), v.Authorities(ca.JWT)...) {
+		text += fmt.Sprintf("%x %s ", a.Public, a.Sealed)
+		a.Public, a.Sealed = nil, nil // as decimal numbers they are long
+		text += fmt.Sprintf("%+v\n", a)
+	}
 	if own := v.Own(); own != nil {
 		text += own.ETag + own.UpdatedAt.String() + "\n"
 	}
