@@ -191,7 +191,7 @@ func TestBundlePagesStayUnderAMessage(t *testing.T) {
 	s := serve(t, memcluster.Options{})
 	client := bundlev1.NewBundleClient(s.conn)
 	var names []string
-	for i := range 24 {
+	for i := range 18 {
 		b := &types.Bundle{TrustDomain: fmt.Sprintf("d%02d.example", i)}
 		for range 2 {
 			b.X509Authorities = append(b.X509Authorities, root(t, 90<<10))

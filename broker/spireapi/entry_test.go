@@ -111,17 +111,17 @@ func TestBatchesAreBounded(t *testing.T) {
 func TestAnAnswerWithLargeExistingEntriesStaysUnderAMessage(t *testing.T) {
 	s := serve(t, memcluster.Options{})
 	var large, small []*types.Entry
-	for i := range 60 {
+	for i := range 21 {
 		e := &types.Entry{SpiffeId: id(fmt.Sprint("/w", i)), Selectors: selectors(fmt.Sprint("uid:", i))}
 		small = append(small, e)
 		e = proto.CloneOf(e)
 		for j := range 1000 {
-			e.FederatesWith = append(e.FederatesWith, fmt.Sprintf("d%d.%s.example", j, strings.Repeat("x", 60)))
+			e.FederatesWith = append(e.FederatesWith, fmt.Sprintf("d%d.%s.example", j, strings.Repeat("x", 190)))
 		}
 		large = append(large, e)
 	}
 	for batch := range 3 {
-		for _, r := range createEntries(t, s, large[20*batch:20*batch+20]...) {
+		for _, r := range createEntries(t, s, large[7*batch:7*batch+7]...) {
 			wantStatus(t, r.Status, codes.OK)
 		}
 	}
