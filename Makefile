@@ -39,6 +39,15 @@ clauses: ## every clause of the SPIFFE specifications, with its tests or why the
 planted: ## known bugs put into the code one at a time: each must be noticed by its test
 	@go run ./tests/planted
 
+.PHONY: crowd
+crowd: ## crowds at full size: 10,000 callers, 4,000 streams, slow readers, idle connections
+	@CONCORD_CROWD=full go test -count=1 -v -timeout 30m -run 'Crowd|Thousand|Streams|Idle' ./tests/attack
+	@CONCORD_CROWD=full go test -count=1 -v -timeout 30m -run 'ConnectAndDie' ./attest/process/unix
+
+.PHONY: soak
+soak: ## everything changes for T (default 10m); memory, descriptors and goroutines come back
+	@CONCORD_SOAK=$(or $(T),10m) go test -count=1 -v -timeout 3h -run Soak ./tests/attack
+
 .PHONY: fuzz
 fuzz: ## every fuzz target, each for T (default 30s)
 	@go run ./tests/fuzz -t $(or $(T),30s)
