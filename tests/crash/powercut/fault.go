@@ -1,0 +1,63 @@
+package powercut
+
+import "syscall"
+
+// Op is a kind of operation that can fail.
+type Op uint8
+
+// The operations.
+const (
+	Write Op = iota + 1
+	Sync
+)
+
+// Fault makes one operation fail, and every later one of the kind on the file.
+type Fault struct {
+	Op   Op
+	File string // its name in its directory
+	Nth  int    // the first of them that fails, from 1
+	Err  syscall.Errno
+	Kept bool // it is done nevertheless
+
+	met bool
+}
+
+// Inject makes an operation fail.
+func (d *Disk) Inject(f Fault) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.faults = append(d.faults, &f)
+}
+
+// Mend takes all faults away.
+func (d *Disk) Mend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.faults = nil
+}
+
+// Met reports whether a fault was met.
+func (d *Disk) Met() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, f := range d.faults {
+		if f.met {
+			return true
+		}
+	}
+	return false
+}
+
+// fails returns with what an operation on in fails, and whether it is done.
+func (d *Disk) fails(op Op, in *inode) (errno syscall.Errno, kept bool) {
+	for _, f := range d.faults {
+		if f.Op != op || f.File != in.name {
+			continue
+		}
+		if f.Nth--; f.Nth <= 0 {
+			f.met = true
+			return f.Err, f.Kept
+		}
+	}
+	return 0, true
+}
