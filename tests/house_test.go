@@ -35,7 +35,7 @@ var house = map[string][]string{
 	"broker/audit":        {"words", "broker/state"},
 	"broker/registrar":    {"words", "broker/state"},
 	"broker/spireapi":     {"words", "broker/registrar"},
-	"broker/admin":        {"words", "broker/registrar", "broker/admin/client"},
+	"broker/admin":        {"words", "broker/registrar", "broker/admin/client", "docs/api"},
 	"broker/admin/client": {},
 
 	"ca/keys":   {"ca"},

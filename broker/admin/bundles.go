@@ -6,7 +6,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -58,8 +57,8 @@ func (s *server) setBundle(ctx context.Context, who broker.Caller, r *request) (
 	if err != nil {
 		return nil, err
 	}
-	var document json.RawMessage
-	if err := r.body(&document); err != nil {
+	document, err := r.raw()
+	if err != nil {
 		return nil, err
 	}
 	dry, err := r.dryRun()
@@ -94,7 +93,7 @@ func (s *server) deleteBundle(ctx context.Context, who broker.Caller, r *request
 	}
 	mode, ok := modes[r.query.Get("mode")]
 	if !ok {
-		return nil, broker.Refuse(broker.InvalidArgument, "mode=%.40q: write restrict, dissociate or delete", r.query.Get("mode"))
+		return nil, broker.Refuse(broker.InvalidArgument, "mode=%.40s: write restrict, dissociate or delete", r.query.Get("mode"))
 	}
 	dry, err := r.dryRun()
 	if err != nil {

@@ -64,9 +64,13 @@ func (s *server) setRelationship(ctx context.Context, who broker.Caller, r *requ
 }
 
 // putRelationship creates or replaces the relationship with the domain that
-// the path names, if it names one, and otherwise the body.
+// the path names, if it names one, and otherwise the body. A revision in what
+// is to replace one is the revision that it must have.
 func (s *server) putRelationship(ctx context.Context, who broker.Caller, r *request, expect registrar.Exists, name string) (any, error) {
-	var body client.NewRelationship
+	var body struct {
+		client.NewRelationship
+		Revision *uint64 `json:"revision"` // that it must have; nil: any
+	}
 	if err := r.body(&body); err != nil {
 		return nil, err
 	}
@@ -80,11 +84,16 @@ func (s *server) putRelationship(ctx context.Context, who broker.Caller, r *requ
 	if name != "" {
 		body.TrustDomain = name
 	}
-	in, err := readRelationship(body)
+	in, err := readRelationship(body.NewRelationship)
 	if err != nil {
 		return nil, err
 	}
 	in.Expect, in.DryRun = expect, dry
+	if expect == registrar.MustNot {
+		out, err := s.registrar.SetRelationship(ctx, who, in)
+		return made(out, err, showRelationship, func(d client.Relationship) string { return client.Path("federation", d.TrustDomain) })
+	}
+	in.IfRevision = body.Revision
 	out, err := s.registrar.SetRelationship(ctx, who, in)
 	return outcome(out, err, showRelationship)
 }
@@ -136,7 +145,7 @@ func showPeer(p registrar.Peer) client.Relationship {
 	out.Status = client.RelationshipStatus{
 		State: string(st.State), Sequence: st.Sequence, Age: client.Duration(st.Age), RefreshHint: client.Duration(st.Hint),
 		LastSuccess: st.LastSuccess, LastAttempt: st.LastAttempt, LastError: st.LastError, NextPoll: st.NextPoll,
-		Polls: st.Polls, Changes: st.Changes, Bytes: st.Bytes,
+		Polls: st.Polls, Changes: st.Changes, Bytes: st.Bytes, Alarms: st.Alarms,
 	}
 	if out.Status.State == "" {
 		out.Status.State = string(federation.StatePending)

@@ -3,7 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/hex"
-	"net/http"
+	"maps"
 
 	"github.com/concord-id/concord/broker"
 	"github.com/concord-id/concord/broker/admin/client"
@@ -15,6 +15,26 @@ func (s *server) status(ctx context.Context, who broker.Caller, _ *request) (any
 	if err != nil {
 		return nil, err
 	}
+	states, err := s.peerStates(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	out := client.Status{
+		ClusterID: st.ClusterID, TrustDomain: st.TrustDomain.Name(), Node: st.Node.Name, Version: st.Node.Version, StartedAt: st.Node.StartedAt,
+		Ready: st.Node.Ready, Reasons: append([]string{}, st.Node.Reasons...), Leader: st.Node.Leader, Leading: st.Node.Leading,
+		Members: []client.Member{}, Index: st.Index, Digest: hex.EncodeToString(st.Digest[:]), AuditHead: hex.EncodeToString(st.AuditHead[:]), Staleness: client.Duration(st.Node.Staleness),
+		Sequence: st.Sequence, Entries: st.Entries, Bundles: st.Bundles, Agents: st.Agents, Peers: states, Addresses: map[string]string{},
+		Settings: showSettings(&st.Settings),
+	}
+	maps.Copy(out.Addresses, st.Node.Addresses)
+	for _, m := range st.Node.Members {
+		out.Members = append(out.Members, client.Member{ID: m.ID, Address: m.Address, Voter: m.Voter})
+	}
+	return out, nil
+}
+
+// peerStates counts the relationships by state.
+func (s *server) peerStates(ctx context.Context, who broker.Caller) (map[string]int, error) {
 	states := map[string]int{}
 	for token := ""; ; {
 		list, err := s.registrar.Relationships(ctx, who, registrar.Page{Size: registrar.MaxPageSize, Token: token})
@@ -25,29 +45,7 @@ func (s *server) status(ctx context.Context, who broker.Caller, _ *request) (any
 			states[showPeer(p).Status.State]++
 		}
 		if token = list.Next; token == "" {
-			break
+			return states, nil
 		}
 	}
-	out := client.Status{
-		TrustDomain: st.TrustDomain.Name(), Node: st.Node.Name, Version: st.Node.Version, StartedAt: st.Node.StartedAt,
-		Ready: st.Node.Ready, Reasons: append([]string{}, st.Node.Reasons...), Leader: st.Node.Leader, Leading: st.Node.Leading,
-		Members: []client.Member{}, Index: st.Index, Digest: hex.EncodeToString(st.Digest[:]), Staleness: client.Duration(st.Node.Staleness),
-		Sequence: st.Sequence, Entries: st.Entries, Bundles: st.Bundles, Agents: st.Agents, Peers: states, Addresses: st.Node.Addresses,
-		Settings: showSettings(st.Settings),
-	}
-	for _, m := range st.Node.Members {
-		out.Members = append(out.Members, client.Member{ID: m.ID, Address: m.Address, Voter: m.Voter})
-	}
-	return out, nil
 }
-
-func showSettings(s registrar.Settings) client.Settings {
-	return client.Settings{
-		RefreshHint: client.Duration(s.RefreshHint), PublicationWindow: client.Duration(s.PublicationWindow),
-		X509TTL: client.Duration(s.X509TTL), JWTTTL: client.Duration(s.JWTTTL),
-		IntermediateTTL: client.Duration(s.IntermediateTTL), RootTTL: client.Duration(s.RootTTL),
-	}
-}
-
-// auditTrail answers with records; it is completed with the audit routes.
-func (s *server) auditTrail(w http.ResponseWriter, r *http.Request) { s.noRoute(w, r) }

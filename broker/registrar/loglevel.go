@@ -20,10 +20,16 @@ func (r *Registrar) LogLevel(ctx context.Context, who broker.Caller) (LogLevels,
 	return LogLevels{Current: r.parts.Level.Level(), Launch: r.launch}, nil
 }
 
+// MaySetLogLevel refuses a caller whom SetLogLevel refuses: it is what a dry
+// run of it needs.
+func (r *Registrar) MaySetLogLevel(who broker.Caller) error {
+	return may(who, "set the log level", broker.RoleAdmin)
+}
+
 // SetLogLevel makes this process log what is at level or above, until it is
 // set again or the process ends. Other nodes are not touched.
 func (r *Registrar) SetLogLevel(ctx context.Context, who broker.Caller, level slog.Level) (LogLevels, error) {
-	if err := may(who, "set the log level", broker.RoleAdmin); err != nil {
+	if err := r.MaySetLogLevel(who); err != nil {
 		return LogLevels{}, err
 	}
 	before := r.parts.Level.Level()

@@ -76,6 +76,7 @@ var verbs = map[string]struct {
 	"Audit":                 {readers, func(ctx ctx, r reg, who who) error { return second(r.Audit(ctx, who, registrar.AuditFilter{})) }},
 	"VerifyAudit":           {readers, func(ctx ctx, r reg, who who) error { return second(r.VerifyAudit(ctx, who)) }},
 	"LogLevel":              {readers, func(ctx ctx, r reg, who who) error { return second(r.LogLevel(ctx, who)) }},
+	"MaySetLogLevel":        {admins, func(_ ctx, r reg, who who) error { return r.MaySetLogLevel(who) }},
 	"SetLogLevel":           {admins, func(ctx ctx, r reg, who who) error { return second(r.SetLogLevel(ctx, who, slog.LevelInfo)) }},
 	"ResetLogLevel":         {admins, func(ctx ctx, r reg, who who) error { return second(r.ResetLogLevel(ctx, who)) }},
 	"OwnBundleAndAuthority": {nil, func(ctx ctx, r reg, who who) error { _, _, err := r.OwnBundleAndAuthorities(ctx, who); return err }},

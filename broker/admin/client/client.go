@@ -13,21 +13,29 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // maxAnswerBytes bounds an answer that is read whole.
 const maxAnswerBytes = 64 << 20
 
-// Headers of every request and answer.
+// idleTimeout is how long a connection is kept for the next request.
+const idleTimeout = 30 * time.Second
+
+// Headers of every request; the first is also one of every answer.
 const (
-	RequestIDHeader = "Concord-Request-Id" // makes a retry harmless
-	CauseHeader     = "Concord-Cause"      // why, for the audit trail
+	RequestIDHeader = "Concord-Request-Id" // makes a retry harmless: at most 128 bytes of printable ASCII
+	CauseHeader     = "Concord-Cause"      // why, for the audit trail: at most 1,024 bytes
+	SeenIndexHeader = "Concord-Seen-Index" // the newest index seen in an answer: a read waits up to 1 s for it
 )
+
+// StreamType is the media type of documents that come one a line.
+const StreamType = "application/x-ndjson"
 
 // Refused is an answer of no, in the node's words.
 type Refused struct {
-	Status int
-	Code   string
+	Status int    // of HTTP
+	Code   string // "not_found"
 	Detail string
 }
 
@@ -47,7 +55,7 @@ func New(socket, cause string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket: socket, cause: cause, http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+	return &Client{socket: socket, cause: cause, http: &http.Client{Transport: &http.Transport{DialContext: dial, IdleConnTimeout: idleTimeout}}}
 }
 
 // Do makes one request. in is sent as JSON unless it is nil; out is filled
@@ -79,7 +87,8 @@ func (c *Client) Do(ctx context.Context, method, path string, query url.Values, 
 }
 
 // Stream makes a GET whose answer is JSON documents, one after another, and
-// gives each to take until the answer or ctx ends.
+// gives each to take until the answer or ctx ends. It is *Refused if the node
+// says why it ends.
 func Stream[T any](ctx context.Context, c *Client, path string, query url.Values, take func(T) error) error {
 	answer, err := c.send(ctx, http.MethodGet, path, query, nil)
 	if err != nil {
@@ -87,12 +96,19 @@ func Stream[T any](ctx context.Context, c *Client, path string, query url.Values
 	}
 	defer answer.Body.Close()
 	for decoder := json.NewDecoder(answer.Body); ; {
-		var one T
-		if err := decoder.Decode(&one); err != nil {
+		var text json.RawMessage
+		if err := decoder.Decode(&text); err != nil {
 			if errors.Is(err, io.EOF) || ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("read the node's answer: %w", err)
+		}
+		if end := (Error{}); json.Unmarshal(text, &end) == nil && end.Error.Code != "" {
+			return &Refused{Status: answer.StatusCode, Code: end.Error.Code, Detail: end.Error.Detail}
+		}
+		var one T
+		if err := json.Unmarshal(text, &one); err != nil {
+			return fmt.Errorf("the node's answer is not understood: %w", err)
 		}
 		if err := take(one); err != nil {
 			return err

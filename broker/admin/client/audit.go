@@ -1,0 +1,36 @@
+package client
+
+import "time"
+
+// AuditRecord says who changed what, why and when, or was refused.
+type AuditRecord struct {
+	Index     uint64       `json:"index"`
+	At        time.Time    `json:"at"`
+	Actor     string       `json:"actor"`
+	Cause     string       `json:"cause,omitempty"`
+	RequestID string       `json:"request_id"`
+	Kind      string       `json:"kind"`
+	Subject   string       `json:"subject"`
+	Fields    []AuditField `json:"fields"`
+	Refused   string       `json:"refused,omitempty"` // the refusal's code
+	Detail    string       `json:"detail,omitempty"`
+	Head      string       `json:"head"` // of the chain after this record, hex
+}
+
+// AuditField is one difference.
+type AuditField struct {
+	Record string `json:"record"` // what it is a field of: much follows from one change
+	Name   string `json:"name"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+}
+
+// AuditRecords is part of the trail.
+type AuditRecords struct {
+	Records []AuditRecord `json:"records"`
+}
+
+// AuditVerified is the answer to a verification that found no break.
+type AuditVerified struct {
+	Records int `json:"records"`
+}
