@@ -26,15 +26,29 @@ func (t *Trail) recover() error {
 		return err
 	})
 	if errors.Is(err, errTorn) {
-		t.log.Warn("the audit trail's last line was cut off by a crash; it is removed and comes again from the log",
-			"file", last.path, "bytes", last.size-whole.offset)
-		last.size = whole.offset
-		err = os.Truncate(last.path, whole.offset)
+		err = t.cutOff(last, whole)
 	}
 	if err != nil {
 		return err
 	}
 	return t.reopen(last.path)
+}
+
+// cutOff removes what is behind the last whole line of a file: it comes again
+// from the log. It is put aside, because a bad disk makes holes too.
+func (t *Trail) cutOff(s *segment, behind place) error {
+	aside := s.path + asideSuffix
+	t.log.Warn("the end of the audit trail was not on the disk when this node crashed; it is put aside and comes again from the log",
+		"file", s.path, "line", behind.line+1, "bytes", s.size-behind.offset, "put_aside", aside)
+	content, err := os.ReadFile(s.path)
+	if err == nil {
+		err = os.WriteFile(aside, content[min(behind.offset, int64(len(content))):], 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("put the end of the audit trail aside: %w", err)
+	}
+	s.size = behind.offset
+	return os.Truncate(s.path, s.size)
 }
 
 // dropUnbegun removes a newest file of which a crash left not even the first line.
@@ -109,8 +123,13 @@ func (t *Trail) rotate(more int64) error {
 }
 
 // makePrivate makes dir and gives it to its owner alone, whatever the umask is.
+// A power cut does not take its name away.
 func makePrivate(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = syncDirectory(filepath.Dir(dir))
+	}
+	if err != nil {
 		return fmt.Errorf("make the audit trail's directory: %w", err)
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {

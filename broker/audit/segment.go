@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -14,6 +15,9 @@ import (
 )
 
 const suffix = ".jsonl"
+
+// asideSuffix is behind the name of a file whose end was cut off: there it is.
+const asideSuffix = ".torn"
 
 // segment is one file of the trail. It is named after the log index behind
 // which it begins, so that names sort as their records do.
@@ -51,8 +55,13 @@ func listSegments(dir string) ([]segment, error) {
 	return found, nil
 }
 
-// errTorn means that a file ends within a line.
-var errTorn = fmt.Errorf("%w: the last line has no end", ErrDamaged)
+// errTorn means that a file ends within a line, or has a hole.
+var errTorn = fmt.Errorf("%w: the line was not written to its end", ErrDamaged)
+
+// hole is what a line has where the power went before a block of the file was
+// on the disk, but not before a later one was. Text has no zero byte, and one
+// flipped bit makes no two of them.
+var hole = []byte{0, 0}
 
 // place is where a reader is in a segment: behind so many bytes and lines.
 type place struct {
@@ -61,8 +70,8 @@ type place struct {
 }
 
 // lines gives each line behind from to each, with the place behind the line.
-// It stops at the first error and names file and line in it; a file that ends
-// within a line is errTorn.
+// It stops at the first error and names file and line in it; a line that was
+// not written to its end is errTorn.
 func (s segment) lines(from place, each func(l line, behind place) error) (err error) {
 	file, err := os.Open(s.path)
 	if err != nil {
@@ -92,6 +101,8 @@ func readLine(in *bufio.Reader) (line, int, error) {
 		switch {
 		case len(text) > maxLineBytes:
 			return line{}, len(text), fmt.Errorf("%w: a line has more than %d bytes", ErrDamaged, maxLineBytes)
+		case err == nil && bytes.Contains(text, hole):
+			return line{}, len(text), errTorn
 		case err == nil:
 			l, err := decode(text)
 			return l, len(text), err

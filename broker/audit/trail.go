@@ -3,8 +3,8 @@
 // that the replicated state computes.
 //
 // It is told of each command in the order of the log, and again of the newest
-// ones after a restart: those are compared, not written twice. A last line that
-// a crash cut off is removed and comes again. Anything else that is not as it
+// ones after a restart: those are compared, not written twice. What a crash cut
+// off, or left with holes, is put aside and comes again. Anything else that is not as it
 // was written is an error that names file and line. Records that this node
 // never had, because it was given a snapshot, leave a line that says so, and
 // Verify names them.
@@ -50,8 +50,8 @@ type Trail struct {
 	closed   bool
 }
 
-// Open opens the trail in opts.Dir, or begins it. It repairs a last line that
-// was cut off, and fails with ErrDamaged if the newest file is not a chain;
+// Open opens the trail in opts.Dir, or begins it. It cuts off an end that was not
+// on the disk when the node crashed, and fails with ErrDamaged if the newest file is not a chain;
 // Verify looks at all of them.
 func Open(opts Options) (*Trail, error) {
 	t := &Trail{dir: opts.Dir, log: opts.Log, segmentBytes: opts.SegmentBytes, grown: make(chan struct{})}

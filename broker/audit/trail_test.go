@@ -103,6 +103,32 @@ func TestALastLineThatWasCutOffComesAgain(t *testing.T) {
 	}
 }
 
+// A disk writes blocks in any order: when the power goes, one may be missing
+// before others that are there. They come again from the log, and nothing is
+// thrown away.
+func TestAHoleThatAPowerCutLeftComesAgain(t *testing.T) {
+	all := history(6)
+	dir := kept(t, 0, all...)
+	path := segments(t, dir)[0]
+	whole := read(t, path)
+	from := len(strings.Join(lines(whole)[:4], "")) + 20 // within the fourth record
+	torn := whole[:from] + strings.Repeat("\x00", 100) + whole[from+100:]
+	write(t, path, torn)
+	report, err := audit.VerifyDir(t.Context(), dir)
+	if err != nil || report.Records != 3 || !strings.Contains(report.Break, path+" line 5:") {
+		t.Errorf("%+v, %v", report, err)
+	}
+	trail := open(t, dir)
+	if index, _ := trail.Position(); index != all[2].Index {
+		t.Fatalf("it stands at %d", index)
+	}
+	if aside := read(t, path+".torn"); aside != torn[from-20:] {
+		t.Errorf("put aside: %q", aside)
+	}
+	add(t, trail, all...)
+	wantWhole(t, trail, all)
+}
+
 func TestAFileThatWasNotBegunIsBegunAgain(t *testing.T) {
 	all := history(5)
 	for _, left := range []string{"", `{"segment":{"format":"conc`} {

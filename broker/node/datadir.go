@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -37,7 +38,7 @@ func (d dataDir) prepare() error {
 		path string
 		mode os.FileMode
 	}{{string(d), 0o711}, {d.private(), 0o700}} {
-		if err := os.MkdirAll(dir.path, dir.mode); err != nil {
+		if err := makeDirectory(dir.path, dir.mode); err != nil {
 			return fmt.Errorf("make the data directory: %w", err)
 		}
 		if err := os.Chmod(dir.path, dir.mode); err != nil {
@@ -45,6 +46,39 @@ func (d dataDir) prepare() error {
 		}
 	}
 	return nil
+}
+
+// makeDirectory makes a directory, and those above it that are missing, so that
+// a power cut takes none of their names away. A directory above may be one that
+// this user cannot read; then it was there before.
+func makeDirectory(path string, mode os.FileMode) error {
+	above := []string{filepath.Dir(path)}
+	for {
+		highest := above[len(above)-1]
+		_, err := os.Stat(highest)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		above = append(above, filepath.Dir(highest))
+	}
+	if err := os.MkdirAll(path, mode); err != nil {
+		return err
+	}
+	for _, dir := range above {
+		if err := syncDirectory(dir); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncDirectory brings the names in a directory to the disk.
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // lock refuses a second process on the same directory, before it touches

@@ -21,9 +21,13 @@ const (
 )
 
 // makePrivate makes dir and gives it to its owner alone, whatever the umask is
-// and whatever was there before.
+// and whatever was there before. A power cut does not take its name away.
 func makePrivate(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = syncDirectory(filepath.Dir(dir))
+	}
+	if err != nil {
 		return fmt.Errorf("make the directory %s: %w", dir, err)
 	}
 	info, err := os.Stat(dir)
