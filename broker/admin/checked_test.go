@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,9 @@ func checked(t testing.TB, next http.Handler) http.Handler {
 		in := &openapi3filter.RequestValidationInput{Request: r, Options: checking}
 		var err error
 		in.Route, in.PathParams, err = router.FindRoute(r)
+		for name, value := range in.PathParams {
+			in.PathParams[name], _ = url.PathUnescape(value) // the router leaves what is escaped as it is
+		}
 		if err == nil && !isWrong {
 			err = openapi3filter.ValidateRequest(r.Context(), in)
 		}

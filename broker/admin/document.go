@@ -115,13 +115,13 @@ func (d document) leaf(v reflect.Value, where string) error {
 		return d.malformed(err)
 	}
 	if string(text) == "null" {
-		return broker.Refuse(broker.InvalidArgument, "%s is null: give a value, or leave it away", where)
+		return null(where)
 	}
 	err := json.Unmarshal(text, v.Addr().Interface())
 	var kind *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &kind):
-		return broker.Refuse(broker.InvalidArgument, "%s is %s, want %s", where, kind.Value, wanted(v))
+		return broker.Refuse(broker.InvalidArgument, "%s is %.60s, want %s", where, kind.Value, wanted(v))
 	case err != nil && v.Type() == reflect.TypeFor[time.Time]():
 		return broker.Refuse(broker.InvalidArgument, "%s is %.40s: write a time as RFC 3339 does, such as \"2026-01-31T12:00:00Z\"", where, text)
 	case err != nil:
@@ -141,8 +141,14 @@ func (d document) open(with json.Delim, what, where string) error {
 		return nil
 	case where == "":
 		where = "the body"
+	case token == nil:
+		return null(where)
 	}
 	return broker.Refuse(broker.InvalidArgument, "%s is not %s", where, what)
+}
+
+func null(where string) error {
+	return broker.Refuse(broker.InvalidArgument, "%s is null: give a value, or leave it away", where)
 }
 
 func (d document) close() error {
