@@ -166,3 +166,31 @@ func TestEverySchemaHasTheMembersOfItsDocument(t *testing.T) {
 		}
 	}
 }
+
+// TestTheExamplesOfRequestsAreRequests sends every body that the description
+// shows, as a dry run where there is one.
+func TestTheExamplesOfRequestsAreRequests(t *testing.T) {
+	f := furnish(t)
+	doc, _ := described(t)
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if operation.RequestBody == nil {
+				continue
+			}
+			name := method + " /v1" + path
+			examples := operation.RequestBody.Value.Content["application/json"].Examples
+			if len(examples) == 0 {
+				t.Errorf("%s has no example", name)
+			}
+			to := verbs[name].path(f)
+			if slices.Contains(admin.RoutesOf(f.api)[name].Query, "dry_run") {
+				to += "?dry_run=true"
+			}
+			for title, example := range examples {
+				if a := f.ask(t, method, to, example.Value.Value); a.status != http.StatusOK {
+					t.Errorf("%s: %s is answered %d %s", name, title, a.status, a.body)
+				}
+			}
+		}
+	}
+}
