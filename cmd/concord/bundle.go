@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,13 +16,9 @@ import (
 )
 
 func bundleCommand() *cobra.Command {
-	group := &cobra.Command{Use: "bundle", Short: "Trust bundles: ours, and those that are held of peers", Args: noArgs, RunE: help}
-	group.AddCommand(bundleShow(), bundleList(), bundleSet(), bundleDelete())
-	return group
+	return group("bundle", "Trust bundles: ours, and those that are held of peers",
+		bundleShow(), bundleList(), bundleSet(), bundleDelete())
 }
-
-// maxBundleFile bounds a bundle file that is read.
-const maxBundleFile = 1 << 20
 
 func bundleShow() *cobra.Command {
 	var o operator
@@ -35,63 +29,73 @@ func bundleShow() *cobra.Command {
 		Example: `  concord bundle show
   concord bundle show --format spiffe > acme.json
   concord bundle show bank.example --format pem`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              optionalArg,
+		ValidArgsFunction: arguments(o.bundles()),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
+			if format != "" && c.Flags().Changed("output") {
+				return misused("--format prints the bundle itself: give it alone, without -o")
 			}
-			name, err := domainOrOwn(c, api, args)
+			b, err := fetchBundle(c, &o, args)
 			if err != nil {
-				return err
-			}
-			var b client.Bundle
-			if err := api.Do(c.Context(), http.MethodGet, client.Path("bundles", name), nil, nil, &b); err != nil {
 				return err
 			}
 			return o.printBundle(c, b, format)
 		},
 	}
 	c.Flags().StringVar(&format, "format", "", "spiffe (the document itself) or pem (X.509 authorities only)")
-	o.bind(c, false)
+	choices(c, "format", "spiffe", "pem")
+	o.bindRead(c)
 	return c
 }
 
-// domainOrOwn returns the trust domain that was named, or the node's.
-func domainOrOwn(c *cobra.Command, api *client.Client, args []string) (string, error) {
+// fetchBundle returns the bundle of the trust domain that was named, or ours.
+func fetchBundle(c *cobra.Command, o *operator, args []string) (b client.Bundle, err error) {
+	name := ""
 	if len(args) > 0 {
-		return args[0], nil
+		name = args[0]
+	} else {
+		var s client.Status
+		if err := o.ask(c, http.MethodGet, client.Path("status"), nil, nil, &s); err != nil {
+			return b, err
+		}
+		name = s.TrustDomain
 	}
-	var s client.Status
-	err := api.Do(c.Context(), http.MethodGet, client.Path("status"), nil, nil, &s)
-	return s.TrustDomain, err
+	return b, o.ask(c, http.MethodGet, client.Path("bundles", name), nil, nil, &b)
 }
 
 func (o *operator) printBundle(c *cobra.Command, b client.Bundle, format string) error {
-	out := c.OutOrStdout()
 	switch format {
 	case "":
 		return o.print(c, b, func(w io.Writer) { describeBundle(w, b) })
 	case "spiffe":
-		_, err := fmt.Fprintf(out, "%s\n", bytes.TrimSpace(b.Document))
+		_, err := fmt.Fprintf(c.OutOrStdout(), "%s\n", bytes.TrimSpace(b.Document))
 		return err
 	case "pem":
-		td, err := spiffeid.TrustDomainFromString(b.TrustDomain)
+		text, err := bundlePEM(b)
 		if err != nil {
 			return err
 		}
-		parsed, _, err := federation.Parse(td, b.Document)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(parsed.PEM())
+		_, err = c.OutOrStdout().Write(text)
 		return err
 	}
-	return usageError{fmt.Errorf("--format %q: choose spiffe or pem", format)}
+	return misused("--format %q: choose spiffe or pem", format)
+}
+
+// bundlePEM returns a bundle's X.509 authorities.
+func bundlePEM(b client.Bundle) ([]byte, error) {
+	td, err := spiffeid.TrustDomainFromString(b.TrustDomain)
+	if err != nil {
+		return nil, err
+	}
+	parsed, _, err := federation.Parse(td, b.Document)
+	if err != nil {
+		return nil, fmt.Errorf("the bundle of %s: %w", b.TrustDomain, err)
+	}
+	return parsed.PEM(), nil
 }
 
 func describeBundle(w io.Writer, b client.Bundle) {
-	lines(w, "Trust domain", b.TrustDomain, "Sequence", b.Sequence, "Refresh hint", time.Duration(b.RefreshHint), "Origin", b.Origin, "Updated", when(b.UpdatedAt))
+	lines(w, "Trust domain", b.TrustDomain, "Sequence", b.Sequence, "Refresh hint", hint(b), "Origin", b.Origin, "Updated", when(b.UpdatedAt))
 	for _, a := range b.X509 {
 		lines(w, "X.509 authority", fmt.Sprintf("%s, ends %s", a.ID, when(a.NotAfter)))
 	}
@@ -100,18 +104,24 @@ func describeBundle(w io.Writer, b client.Bundle) {
 	}
 }
 
+// hint is how often a bundle says that it should be fetched; "" if it does not.
+func hint(b client.Bundle) string {
+	if b.RefreshHint == 0 {
+		return ""
+	}
+	return span(time.Duration(b.RefreshHint))
+}
+
 func bundleList() *cobra.Command {
 	var o operator
 	c := &cobra.Command{
-		Use: "list", Short: "List the bundles that are held of other trust domains", Args: noArgs,
-		Example: "  concord bundle list -o json",
+		Use:     "list",
+		Short:   "List the bundles that are held of other trust domains",
+		Example: "  concord bundle list\n  concord bundle list -o json",
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
-			}
-			var all client.Bundles
-			err = pages(c, api, "bundles", url.Values{}, func(page client.Bundles) string {
+			all := client.Bundles{Bundles: []client.Bundle{}}
+			err := pages(c, &o, "bundles", url.Values{}, func(page client.Bundles) string {
 				all.Bundles, all.Index = append(all.Bundles, page.Bundles...), page.Index
 				return page.Next
 			})
@@ -121,48 +131,13 @@ func bundleList() *cobra.Command {
 			return o.print(c, all, func(w io.Writer) {
 				row(w, "TRUST DOMAIN", "SEQUENCE", "X.509", "JWT", "HINT", "ORIGIN", "UPDATED")
 				for _, b := range all.Bundles {
-					row(w, b.TrustDomain, b.Sequence, len(b.X509), len(b.JWT), time.Duration(b.RefreshHint), b.Origin, when(b.UpdatedAt))
+					row(w, b.TrustDomain, b.Sequence, len(b.X509), len(b.JWT), hint(b), b.Origin, when(b.UpdatedAt))
 				}
 			})
 		},
 	}
-	o.bind(c, false)
+	o.bindRead(c)
 	return c
-}
-
-// readBundleFile reads a SPIFFE document, or PEM certificates, as a document.
-func readBundleFile(c *cobra.Command, name, trustDomain string) (json.RawMessage, error) {
-	in := c.InOrStdin()
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("read the bundle: %w", err)
-		}
-		defer file.Close()
-		in = file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxBundleFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read the bundle: %w", err)
-	}
-	if len(text) > maxBundleFile {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, maxBundleFile)
-	}
-	td, err := spiffeid.TrustDomainFromString(trustDomain)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	if !bytes.Contains(text, []byte("-----BEGIN")) {
-		if _, _, err := federation.Parse(td, text); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return text, nil
-	}
-	b, err := federation.ParsePEM(td, text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return b.Marshal()
 }
 
 func bundleSet() *cobra.Command {
@@ -172,24 +147,17 @@ func bundleSet() *cobra.Command {
 		Short: "Hold a bundle that was brought by hand, as a SPIFFE document or PEM; - reads standard input",
 		Example: `  concord bundle set bank.example bank.json
   concord bundle set bank.example roots.pem --dry-run`,
-		Args: wantArgs("TRUST-DOMAIN", "FILE"),
+		Args:              wantArgs("TRUST-DOMAIN", "FILE"),
+		ValidArgsFunction: arguments(o.peers(), files),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
-			}
 			document, err := readBundleFile(c, args[1], args[0])
 			if err != nil {
 				return err
 			}
-			var out client.Outcome[client.Bundle]
-			if err := api.Do(c.Context(), http.MethodPut, client.Path("bundles", args[0]), o.query(), document, &out); err != nil {
-				return err
-			}
-			return o.print(c, out, func(w io.Writer) { printOutcome(w, "set", "the bundle of "+args[0], out) })
+			return change[client.Bundle](c, &o, http.MethodPut, client.Path("bundles", args[0]), nil, document, "set", "the bundle of "+args[0])
 		},
 	}
-	o.bind(c, true)
+	o.bindWrite(c)
 	return c
 }
 
@@ -197,25 +165,19 @@ func bundleDelete() *cobra.Command {
 	var o operator
 	var mode string
 	c := &cobra.Command{
-		Use:     "delete TRUST-DOMAIN",
-		Short:   "Stop holding a bundle",
-		Example: "  concord bundle delete bank.example --mode dissociate --dry-run",
-		Args:    wantArgs("TRUST-DOMAIN"),
+		Use:   "delete TRUST-DOMAIN",
+		Short: "Stop holding a bundle",
+		Long: `Stop holding a bundle. A relationship with its trust domain stays, and fetches
+it again if it can; concord federation remove ends both.`,
+		Example:           "  concord bundle delete bank.example --mode dissociate --dry-run",
+		Args:              wantArgs("TRUST-DOMAIN"),
+		ValidArgsFunction: arguments(o.bundles()),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
-			}
-			query := o.query()
-			query.Set("mode", mode)
-			var out client.Outcome[client.Bundle]
-			if err := api.Do(c.Context(), http.MethodDelete, client.Path("bundles", args[0]), query, nil, &out); err != nil {
-				return err
-			}
-			return o.print(c, out, func(w io.Writer) { printOutcome(w, "delete", "the bundle of "+args[0], out) })
+			return change[client.Bundle](c, &o, http.MethodDelete, client.Path("bundles", args[0]), url.Values{"mode": {mode}}, nil, "delete", "the bundle of "+args[0])
 		},
 	}
 	c.Flags().StringVar(&mode, "mode", "restrict", "entries that federate with it: restrict (refuse), dissociate (they lose it) or delete (they go too)")
-	o.bind(c, true)
+	choices(c, "mode", "restrict", "dissociate", "delete")
+	o.bindWrite(c)
 	return c
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -48,41 +49,69 @@ func nodeFlags(c *node.Config) *pflag.FlagSet {
 	return f
 }
 
-// loadConfig reads a configuration file over the defaults. Every error names
-// the file, the line and what is wrong there.
-func loadConfig(path string) (node.Config, error) {
-	config := node.Defaults()
-	file, err := os.Open(path)
-	if err != nil {
-		return config, fmt.Errorf("read the configuration: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return config, fmt.Errorf("read the configuration: %w", err)
-	}
-	if info.Size() > maxConfigBytes {
-		return config, fmt.Errorf("%s has %d bytes; a configuration has at most %d", path, info.Size(), maxConfigBytes)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return config, fmt.Errorf("read the configuration: %w", err)
-	}
-	return config, parseConfig(path, text, &config)
+// settings are a configuration, and the line of each setting that a file has.
+type settings struct {
+	node.Config
+	file  string
+	lines map[string]int
 }
 
-// parseConfig reads YAML into c.
-func parseConfig(name string, text []byte, c *node.Config) error {
+// loadConfig reads a configuration file over the defaults. Every error names
+// the file, the line and what is wrong there.
+func loadConfig(path string) (settings, error) {
+	s := settings{Config: node.Defaults(), file: path}
+	file, err := os.Open(path)
+	if err != nil {
+		return s, fmt.Errorf("read the configuration: %w", err)
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxConfigBytes+1))
+	if err != nil {
+		return s, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(text) > maxConfigBytes {
+		return s, fmt.Errorf("%s has more than %d bytes: that is no configuration", path, maxConfigBytes)
+	}
+	s.lines, err = parseConfig(path, text, &s.Config)
+	return s, err
+}
+
+// validate checks the settings together. What is wrong is said with its place:
+// the file's line, or its flag if that was given.
+func (s settings) validate(flagged func(name string) bool) error {
+	err := s.Config.Validate()
+	all, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var errs []error
+	for _, err := range all.Unwrap() {
+		name, _, _ := strings.Cut(err.Error(), ":")
+		switch line, set := s.lines[name]; {
+		case flagged(name):
+			err = fmt.Errorf("--%w", err)
+		case set:
+			err = fmt.Errorf("%s:%d: %w", s.file, line, err)
+		case s.file != "":
+			err = fmt.Errorf("%s: %w", s.file, err)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// parseConfig reads YAML into c, and returns the line of each setting.
+func parseConfig(name string, text []byte, c *node.Config) (map[string]int, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(document.Content) == 0 {
-		return nil // empty: everything is as by default
+		return nil, nil // empty: everything is as by default
 	}
 	r := reader{file: name, flags: nodeFlags(c), seen: map[string]int{}}
 	r.mapping("", document.Content[0])
-	return errors.Join(r.errs...)
+	return r.seen, errors.Join(r.errs...)
 }
 
 // reader walks a YAML document and sets flags.
@@ -164,34 +193,10 @@ func scalar(n *yaml.Node) (string, bool) {
 
 // nearest returns the setting whose name takes the fewest edits to become name.
 func (r *reader) nearest(name string) string {
-	best, least := "", 1<<30
-	r.flags.VisitAll(func(f *pflag.Flag) {
-		if d := edits(name, f.Name); d < least {
-			best, least = f.Name, d
-		}
-	})
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := diagonal
-			if a[i-1] != b[j-1] {
-				change++
-			}
-			diagonal = row[j]
-			row[j] = min(change, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
+	var names []string
+	r.flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	near, _ := nearest(name, names)
+	return near
 }
 
 // cause is what a flag's own parser said, without the flag's name around it.

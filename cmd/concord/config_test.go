@@ -10,7 +10,7 @@ import (
 
 func TestConfigurationIsRead(t *testing.T) {
 	c := node.Defaults()
-	err := parseConfig("concord.yaml", []byte(`
+	_, err := parseConfig("concord.yaml", []byte(`
 trust-domain: acme.example
 refresh-hint: 5s
 issuance:
@@ -46,7 +46,7 @@ func TestConfigurationErrorsNameTheLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := node.Defaults()
-			err := parseConfig("concord.yaml", []byte(c.text), &config)
+			_, err := parseConfig("concord.yaml", []byte(c.text), &config)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
@@ -89,7 +89,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		c := node.Defaults()
-		if err := parseConfig("f", []byte(text), &c); err != nil && !strings.HasPrefix(err.Error(), "f:") {
+		if _, err := parseConfig("f", []byte(text), &c); err != nil && !strings.HasPrefix(err.Error(), "f:") {
 			t.Errorf("an error without a place: %v", err)
 		}
 	})

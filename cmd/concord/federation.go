@@ -5,23 +5,62 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/concord-id/concord/broker/admin/client"
+	"github.com/concord-id/concord/federation"
 )
 
 func federationCommand() *cobra.Command {
-	group := &cobra.Command{Use: "federation", Short: "Relationships: whose bundles this domain follows", Args: noArgs, RunE: help}
-	group.AddCommand(federationCreate(), federationList(), federationShow(), federationRefresh(), federationRemove())
-	return group
+	return group("federation", "Relationships: whose bundles this domain follows",
+		federationCreate(), federationList(), federationShow(), federationUpdate(), federationRefresh(), federationRemove())
+}
+
+// relationshipFlags are the fields of a relationship on the command line.
+type relationshipFlags struct{ url, profile, endpointID, roots, bundle string }
+
+func (f *relationshipFlags) bind(c *cobra.Command) {
+	c.Flags().SortFlags = false
+	c.Flags().StringVar(&f.url, "url", "", "URL of its bundle endpoint (https)")
+	c.Flags().StringVar(&f.profile, "profile", "", "https_spiffe or https_web")
+	c.Flags().StringVar(&f.endpointID, "endpoint-id", "", "SPIFFE ID that its endpoint presents (https_spiffe)")
+	c.Flags().StringVar(&f.roots, "roots", "", "PEM file of the CAs that may vouch for its endpoint (https_web; default: the system's)")
+	c.Flags().StringVar(&f.bundle, "bundle", "", "file with a bundle to begin with: SPIFFE document or PEM")
+	choices(c, "profile", string(federation.HTTPSSPIFFE), string(federation.HTTPSWeb))
+}
+
+// onto puts the flags that were given over a relationship.
+func (f *relationshipFlags) onto(c *cobra.Command, in *client.NewRelationship) error {
+	for flag, to := range map[string]*string{"url": &in.URL, "profile": &in.Profile, "endpoint-id": &in.EndpointID} {
+		if c.Flags().Changed(flag) {
+			*to = c.Flags().Lookup(flag).Value.String()
+		}
+	}
+	if c.Flags().Changed("roots") {
+		in.Roots = ""
+		if f.roots != "" {
+			text, err := readFile(c, f.roots)
+			if err != nil {
+				return fmt.Errorf("--roots: %w", err)
+			}
+			in.Roots = string(text)
+		}
+	}
+	if f.bundle != "" {
+		document, err := readBundleFile(c, f.bundle, in.TrustDomain)
+		if err != nil {
+			return fmt.Errorf("--bundle: %w", err)
+		}
+		in.Bundle = document
+	}
+	return nil
 }
 
 func federationCreate() *cobra.Command {
 	var o operator
-	var endpointURL, profile, endpointID, roots, bundle string
+	var f relationshipFlags
 	c := &cobra.Command{
 		Use:   "create TRUST-DOMAIN",
 		Short: "Follow the bundle of another trust domain",
@@ -31,53 +70,69 @@ With https_spiffe the endpoint shows an SVID, so its first bundle is needed too.
 		Example: `  concord federation create bank.example --url https://bank.example:8443 \
       --profile https_spiffe --endpoint-id spiffe://bank.example/spire/server --bundle bank.json
   concord federation create acme.example --url https://bundle.acme.example --profile https_web --roots acme-ca.pem`,
-		Args: wantArgs("TRUST-DOMAIN"),
+		Args:              wantArgs("TRUST-DOMAIN"),
+		ValidArgsFunction: arguments(cobra.NoFileCompletions),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := o.client(c)
-			if err != nil {
+			if f.url == "" || f.profile == "" {
+				return misused("give --url and --profile: where %s serves its bundle, and how the endpoint shows who it is", args[0])
+			}
+			in := client.NewRelationship{Relationship: client.Relationship{TrustDomain: args[0]}}
+			if err := f.onto(c, &in); err != nil {
 				return err
 			}
-			in := client.NewRelationship{Relationship: client.Relationship{TrustDomain: args[0], URL: endpointURL, Profile: profile, EndpointID: endpointID}}
-			if roots != "" {
-				text, err := os.ReadFile(roots)
-				if err != nil {
-					return fmt.Errorf("--roots: %w", err)
-				}
-				in.Roots = string(text)
-			}
-			if bundle != "" {
-				if in.Bundle, err = readBundleFile(c, bundle, args[0]); err != nil {
-					return fmt.Errorf("--bundle: %w", err)
-				}
-			}
-			var out client.Outcome[client.Relationship]
-			if err := api.Do(c.Context(), http.MethodPost, client.Path("federation"), o.query(), in, &out); err != nil {
-				return err
-			}
-			return o.print(c, out, func(w io.Writer) { printOutcome(w, "create", "relationship with "+args[0], out) })
+			return change[client.Relationship](c, &o, http.MethodPost, client.Path("federation"), nil, in, "create", "relationship with "+args[0])
 		},
 	}
-	c.Flags().StringVar(&endpointURL, "url", "", "URL of its bundle endpoint (https)")
-	c.Flags().StringVar(&profile, "profile", "", "https_spiffe or https_web")
-	c.Flags().StringVar(&endpointID, "endpoint-id", "", "SPIFFE ID that its endpoint presents (https_spiffe)")
-	c.Flags().StringVar(&roots, "roots", "", "PEM file of the CAs that may vouch for its endpoint (https_web; default: the system's)")
-	c.Flags().StringVar(&bundle, "bundle", "", "file with its first bundle: SPIFFE document or PEM")
-	o.bind(c, true)
+	f.bind(c)
+	o.bindWrite(c)
+	return c
+}
+
+func federationUpdate() *cobra.Command {
+	var o operator
+	var f relationshipFlags
+	c := &cobra.Command{
+		Use:   "update TRUST-DOMAIN",
+		Short: "Change where and how a bundle is fetched; what is held stays",
+		Long: `Change the fields of a relationship that are given as flags; the others stay,
+and so does the bundle that is held, unless another one is given.`,
+		Example: `  concord federation update bank.example --url https://bundle.bank.example --dry-run
+  concord federation update bank.example --profile https_web --endpoint-id=`,
+		Args:              wantArgs("TRUST-DOMAIN"),
+		ValidArgsFunction: arguments(o.peers()),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !anyChanged(c, "url", "profile", "endpoint-id", "roots", "bundle") {
+				return misused("give a flag for each field that is to change")
+			}
+			path := client.Path("federation", args[0])
+			return retried(func() error {
+				var in client.NewRelationship
+				if err := o.ask(c, http.MethodGet, path, nil, nil, &in.Relationship); err != nil {
+					return err
+				}
+				in.Status = client.RelationshipStatus{}
+				if err := f.onto(c, &in); err != nil {
+					return err
+				}
+				return change[client.Relationship](c, &o, http.MethodPut, path, nil, in, "update", "relationship with "+args[0])
+			})
+		},
+	}
+	f.bind(c)
+	o.bindWrite(c)
 	return c
 }
 
 func federationList() *cobra.Command {
 	var o operator
 	c := &cobra.Command{
-		Use: "list", Short: "List relationships and how they fare", Args: noArgs,
-		Example: "  concord federation list",
+		Use:     "list",
+		Short:   "List relationships and how they fare",
+		Example: "  concord federation list\n  concord federation list -o json",
+		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
-			}
-			var all client.Relationships
-			err = pages(c, api, "federation", url.Values{}, func(page client.Relationships) string {
+			all := client.Relationships{Relationships: []client.Relationship{}}
+			err := pages(c, &o, "federation", url.Values{}, func(page client.Relationships) string {
 				all.Relationships, all.Index = append(all.Relationships, page.Relationships...), page.Index
 				return page.Next
 			})
@@ -85,15 +140,23 @@ func federationList() *cobra.Command {
 				return err
 			}
 			return o.print(c, all, func(w io.Writer) {
-				row(w, "TRUST DOMAIN", "STATE", "SEQUENCE", "AGE", "NEXT POLL", "PROFILE", "LAST ERROR")
+				row(w, "TRUST DOMAIN", "STATE", "SEQUENCE", "PROFILE", "AGE", "NEXT POLL", "LAST ERROR")
 				for _, r := range all.Relationships {
-					row(w, r.TrustDomain, r.Status.State, r.Status.Sequence, age(r.Status), next(r.Status), r.Profile, r.Status.LastError)
+					row(w, r.TrustDomain, r.Status.State, number(r.Status.Sequence), r.Profile, age(r.Status), next(r.Status), r.Status.LastError)
 				}
 			})
 		},
 	}
-	o.bind(c, false)
+	o.bindRead(c)
 	return c
+}
+
+// number is "" for what is not there yet.
+func number(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
 }
 
 // age is how long ago the bundle was confirmed.
@@ -112,70 +175,75 @@ func next(s client.RelationshipStatus) string {
 }
 
 func federationShow() *cobra.Command {
-	return federationAsk("show TRUST-DOMAIN", "Show a relationship and how it fares", "  concord federation show bank.example",
-		func(td string) (string, string) { return http.MethodGet, client.Path("federation", td) })
+	var o operator
+	c := &cobra.Command{
+		Use:               "show TRUST-DOMAIN",
+		Short:             "Show a relationship and how it fares",
+		Example:           "  concord federation show bank.example",
+		Args:              wantArgs("TRUST-DOMAIN"),
+		ValidArgsFunction: arguments(o.peers()),
+		RunE: func(c *cobra.Command, args []string) error {
+			return show(c, &o, client.Path("federation", args[0]), describeRelationship)
+		},
+	}
+	o.bindRead(c)
+	return c
 }
 
 func federationRefresh() *cobra.Command {
-	return federationAsk("refresh TRUST-DOMAIN", "Fetch its bundle now and say how it went", "  concord federation refresh bank.example",
-		func(td string) (string, string) { return http.MethodPost, client.Path("federation", td, "refresh") })
-}
-
-// federationAsk is a command whose answer is one relationship.
-func federationAsk(use, short, example string, request func(td string) (method, path string)) *cobra.Command {
 	var o operator
 	c := &cobra.Command{
-		Use: use, Short: short, Example: example, Args: wantArgs("TRUST-DOMAIN"),
+		Use:               "refresh TRUST-DOMAIN",
+		Short:             "Fetch its bundle now and say how it went",
+		Example:           "  concord federation refresh bank.example",
+		Args:              wantArgs("TRUST-DOMAIN"),
+		ValidArgsFunction: arguments(o.peers()),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
+			path, method := client.Path("federation", args[0], "refresh"), http.MethodPost
+			if o.dryRun {
+				path, method = client.Path("federation", args[0]), http.MethodGet
 			}
-			method, path := request(args[0])
 			var r client.Relationship
-			if err := api.Do(c.Context(), method, path, nil, nil, &r); err != nil {
+			if err := o.ask(c, method, path, nil, nil, &r); err != nil {
 				return err
 			}
-			return o.print(c, r, func(w io.Writer) { describeRelationship(w, r) })
+			err := o.print(c, r, func(w io.Writer) {
+				if o.dryRun {
+					fmt.Fprintf(w, "Dry run: would fetch %s; nothing was fetched.\n", cell(r.URL))
+					return
+				}
+				describeRelationship(w, r)
+			})
+			if err == nil && !o.dryRun && r.Status.LastError != "" {
+				err = fmt.Errorf("the bundle of %s could not be fetched", args[0])
+			}
+			return err
 		},
 	}
-	o.bind(c, false)
+	o.bindWrite(c)
 	return c
 }
 
 func describeRelationship(w io.Writer, r client.Relationship) {
-	lines(w, "Trust domain", r.TrustDomain, "URL", r.URL, "Profile", r.Profile)
-	if r.EndpointID != "" {
-		lines(w, "Endpoint ID", r.EndpointID)
-	}
 	s := r.Status
-	lines(w, "State", s.State, "Sequence", s.Sequence, "Authorities", fmt.Sprintf("%d X.509, %d JWT", s.X509, s.JWT),
+	lines(w, "Trust domain", r.TrustDomain, "URL", r.URL, "Profile", r.Profile, "Endpoint ID", r.EndpointID,
+		"State", s.State, "Sequence", number(s.Sequence), "Authorities", fmt.Sprintf("%d X.509, %d JWT", s.X509, s.JWT),
 		"Last success", when(s.LastSuccess), "Last attempt", when(s.LastAttempt), "Next poll", when(s.NextPoll),
-		"Polls", fmt.Sprintf("%d, %d with a change", s.Polls, s.Changes))
-	if s.LastError != "" {
-		lines(w, "Last error", s.LastError)
-	}
+		"Polls", fmt.Sprintf("%d, %d with a change", s.Polls, s.Changes), "Last error", s.LastError)
 }
 
 func federationRemove() *cobra.Command {
 	var o operator
 	c := &cobra.Command{
-		Use:     "remove TRUST-DOMAIN",
-		Short:   "End a relationship: polling stops, its bundle is deleted and leaves the workloads",
-		Example: "  concord federation remove bank.example --dry-run",
-		Args:    wantArgs("TRUST-DOMAIN"),
+		Use:               "remove TRUST-DOMAIN",
+		Short:             "End a relationship: polling stops, its bundle is deleted and leaves the workloads",
+		Example:           "  concord federation remove bank.example --dry-run",
+		Args:              wantArgs("TRUST-DOMAIN"),
+		ValidArgsFunction: arguments(o.peers()),
 		RunE: func(c *cobra.Command, args []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
-			}
-			var out client.Outcome[client.Relationship]
-			if err := api.Do(c.Context(), http.MethodDelete, client.Path("federation", args[0]), o.query(), nil, &out); err != nil {
-				return err
-			}
-			return o.print(c, out, func(w io.Writer) { printOutcome(w, "remove", "relationship with "+args[0], out) })
+			return change[client.Relationship](c, &o, http.MethodDelete, client.Path("federation", args[0]), nil, nil, "remove", "relationship with "+args[0])
 		},
 	}
-	o.bind(c, true)
+	o.bindWrite(c)
 	return c
 }

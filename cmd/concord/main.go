@@ -6,15 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
 )
-
-// version is set when a release is built.
-var version = "dev"
 
 // Exit codes.
 const (
@@ -23,32 +21,62 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
+// errInterrupted is why a command ended that was told to stop.
+var errInterrupted = errors.New("interrupted before it was done")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	ctx, interrupt := context.WithCancel(context.Background())
+	go obeySignals(interrupt)
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// obeySignals ends the command when it is told to, and the process when it is
+// told so a second time. It runs as long as the process.
+func obeySignals(interrupt context.CancelFunc) {
+	signals := make(chan os.Signal, 2) // two count, the first asks and the second does not
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	<-signals
+	interrupt()
+	again := (<-signals).(syscall.Signal)
+	// What the signal does by itself tells the parent why this process ended.
+	signal.Reset(again)
+	_ = syscall.Kill(os.Getpid(), again)
+}
+
+// streams are what a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
 }
 
 // run executes one command line and returns its exit code.
-func run(ctx context.Context, args []string, out, errOut *os.File) int {
+func run(ctx context.Context, args []string, s streams) int {
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
 	ran, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return exitDone
-	}
-	fmt.Fprintf(errOut, "concord: %v\n", err)
-	if errors.As(err, new(usageError)) {
-		fmt.Fprintf(errOut, "Run '%s --help' for usage.\n", ran.CommandPath())
+	case errors.As(err, new(usageError)):
+		fmt.Fprintf(s.err, "concord: %s\nRun '%s --help' for usage.\n", printable(err.Error()), ran.CommandPath())
 		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		err = errInterrupted
 	}
+	fmt.Fprintf(s.err, "concord: %s\n", printable(err.Error()))
 	return exitFailed
 }
+
+// The groups that commands are listed in.
+const (
+	groupRun    = "run"
+	groupDomain = "domain"
+	groupNode   = "node"
+	groupSelf   = "self"
+)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -61,39 +89,32 @@ bundles of peers, and pushes each workload the bundles that it is entitled to.`,
   concord entry create --spiffe-id spiffe://acme.example/web --selector unix:uid:1000
   concord federation create bank.example --url https://bank.example:8443 \
       --profile https_spiffe --endpoint-id spiffe://bank.example/spire/server --bundle bank.json`,
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          noArgs,
-		RunE:          help,
+		Version:           thisBuild().Version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              noArgs,
+		RunE:              help,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // ours has examples
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(nodeCommand(), configCommand())
-	root.AddCommand(operatorCommands()...)
+	root.SetFlagErrorFunc(wrongFlag)
+	root.AddGroup(
+		&cobra.Group{ID: groupRun, Title: "Run:"},
+		&cobra.Group{ID: groupDomain, Title: "Administer a trust domain:"},
+		&cobra.Group{ID: groupNode, Title: "Look after a node:"},
+		&cobra.Group{ID: groupSelf, Title: "This program:"},
+	)
+	addTo(root, groupRun, nodeCommand(), configCommand(), svidCommand())
+	addTo(root, groupDomain, entryCommand(), federationCommand(), bundleCommand(), authorityCommand(), agentCommand())
+	addTo(root, groupNode, statusCommand(), auditCommand(), logLevelCommand())
+	addTo(root, groupSelf, completionCommand(), versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.SetHelpCommandGroupID(groupSelf)
 	return root
 }
 
-// help is what a command does that only groups others.
-func help(c *cobra.Command, _ []string) error { return c.Help() }
-
-// noArgs refuses arguments, so that a misspelt command is an error.
-func noArgs(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	text := fmt.Sprintf("%q is not a command of %q", args[0], c.CommandPath())
-	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		text += fmt.Sprintf("; did you mean %q?", near[0])
-	}
-	return usageError{errors.New(text)}
-}
-
-// wantArgs asks for exactly these arguments.
-func wantArgs(names ...string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != len(names) {
-			return usageError{fmt.Errorf("got %d arguments, want %d: %s", len(args), len(names), c.UseLine())}
-		}
-		return nil
+func addTo(root *cobra.Command, group string, commands ...*cobra.Command) {
+	for _, c := range commands {
+		c.GroupID = group
+		root.AddCommand(c)
 	}
 }

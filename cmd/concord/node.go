@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,12 +12,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/concord-id/concord/broker/node"
+	"github.com/concord-id/concord/federation"
 )
 
 func nodeCommand() *cobra.Command {
-	group := &cobra.Command{Use: "node", Short: "Run a node of a trust domain", Args: noArgs, RunE: help}
-	group.AddCommand(nodeRunCommand())
-	return group
+	return group("node", "Run a node of a trust domain", nodeRunCommand())
 }
 
 func nodeRunCommand() *cobra.Command {
@@ -28,17 +28,23 @@ func nodeRunCommand() *cobra.Command {
 		Short: "Run a node until it is told to stop",
 		Long: `Run a node. With nothing configured it is a complete trust domain of its own
 under ./concord-data. Flags come before the configuration file, that before the
-defaults. SIGTERM and Ctrl-C stop it gracefully; SIGHUP reads the configuration
-file again and takes what can be taken while it runs (log-level).`,
+defaults. SIGTERM and Ctrl-C stop it gracefully, a second one at once; SIGHUP
+reads the configuration file again and takes what can be taken while it runs
+(log-level).`,
 		Example: `  concord node run
   concord node run --trust-domain acme.example --refresh-hint 30s
   concord node run --config /etc/concord/concord.yaml`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runNode(c, &config, flags, file) },
 	}
+	c.Flags().SortFlags = false
 	c.Flags().StringVar(&file, "config", "", "YAML file whose keys are these flags' names")
 	c.Flags().AddFlagSet(flags)
-	c.Flags().SortFlags = false
+	choices(c, "bundle-profile", string(federation.HTTPSSPIFFE), string(federation.HTTPSWeb))
+	choices(c, "key-type", keyTypes()...)
+	choices(c, "key-manager", node.KeysSealed, node.KeysMemory)
+	choices(c, "log-level", "debug", "info", "warn", "error")
+	choices(c, "log-format", "text", "json")
 	return c
 }
 
@@ -48,43 +54,51 @@ func runNode(c *cobra.Command, config *node.Config, flags *pflag.FlagSet, file s
 	if err != nil {
 		return usageError{err}
 	}
-	ctx := c.Context()
-	n, err := node.Start(ctx, node.Options{Config: merged, Version: version, Out: c.OutOrStdout(), Log: c.ErrOrStderr()})
-	if err != nil {
-		return err
-	}
+	// Before the node starts: until then a hangup would end the process.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	// Who reads the log may end: that is no reason to stop issuing.
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+
+	ctx := c.Context()
+	n, err := node.Start(ctx, node.Options{Config: merged, Version: thisBuild().Version, Out: c.OutOrStdout(), Log: c.ErrOrStderr()})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(c.ErrOrStderr(), "concord: told to stop before it served")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- n.Wait(ctx) }()
 	for {
 		select {
 		case <-hangups:
-			reload(n, *config, flags, file)
+			n.Reload(configure(*config, flags, file))
 		case err := <-ended:
 			return errors.Join(err, n.Stop())
 		}
 	}
 }
 
-// reload reads the configuration file again; one that is wrong changes nothing.
-func reload(n *node.Node, config node.Config, flags *pflag.FlagSet, file string) {
-	merged, err := configure(config, flags, file)
-	n.Reload(merged, err)
-}
-
 // configure puts flags over the file over the defaults, and checks the result.
 func configure(flagged node.Config, flags *pflag.FlagSet, file string) (node.Config, error) {
+	given := func(name string) bool { f := flags.Lookup(name); return f != nil && f.Changed }
 	if file == "" {
-		return flagged, flagged.Validate()
+		return flagged, settings{Config: flagged}.validate(given)
 	}
-	config, err := loadConfig(file)
+	s, err := loadConfig(file)
 	if err != nil {
-		return config, err
+		return s.Config, err
 	}
-	onto := nodeFlags(&config)
-	flags.Visit(func(f *pflag.Flag) {
+	onto := nodeFlags(&s.Config)
+	// Not Visit: that a flag was given, only the command's own set knows.
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !f.Changed {
+			return
+		}
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			err = errors.Join(err, onto.Lookup(f.Name).Value.(pflag.SliceValue).Replace(list.GetSlice()))
 			return
@@ -92,32 +106,7 @@ func configure(flagged node.Config, flags *pflag.FlagSet, file string) (node.Con
 		err = errors.Join(err, onto.Set(f.Name, f.Value.String()))
 	})
 	if err != nil {
-		return config, err
+		return s.Config, err
 	}
-	if err := config.Validate(); err != nil {
-		return config, fmt.Errorf("%s: %w", file, err)
-	}
-	return config, nil
-}
-
-func configCommand() *cobra.Command {
-	group := &cobra.Command{Use: "config", Short: "Look at configuration files", Args: noArgs, RunE: help}
-	group.AddCommand(&cobra.Command{
-		Use:     "check FILE",
-		Short:   "Say what is wrong with a configuration file, by line",
-		Example: "  concord config check /etc/concord/concord.yaml",
-		Args:    wantArgs("FILE"),
-		RunE: func(c *cobra.Command, args []string) error {
-			config, err := loadConfig(args[0])
-			if err != nil {
-				return err
-			}
-			if err := config.Validate(); err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s is valid.\n", args[0])
-			return err
-		},
-	})
-	return group
+	return s.Config, s.validate(given)
 }

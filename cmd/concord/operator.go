@@ -1,12 +1,14 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,68 +21,131 @@ const (
 	workloadSocketVariable = "CONCORD_WORKLOAD_SOCKET"
 )
 
-func operatorCommands() []*cobra.Command {
-	return []*cobra.Command{
-		statusCommand(), entryCommand(), bundleCommand(), federationCommand(), authorityCommand(), svidCommand(),
-	}
-}
-
-// operator is what every command that asks a node has in common.
+// operator is what every command has in common that asks a node over its admin
+// socket.
 type operator struct {
-	socket string
-	output string
-	dryRun bool
+	output
+	socket  string
+	timeout time.Duration
+	cause   string
+	dryRun  bool
 }
 
-// bind adds the flags. Write verbs get --dry-run.
-func (o *operator) bind(c *cobra.Command, writes bool) {
+// bindNode adds the flags that say which node, and how its answer is shown.
+func (o *operator) bindNode(c *cobra.Command) {
 	socket := os.Getenv(adminSocketVariable)
 	if socket == "" {
 		socket = "concord-data/admin.sock"
 	}
 	c.Flags().StringVar(&o.socket, "socket", socket, "the node's admin socket ("+adminSocketVariable+")")
-	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
-	if writes {
-		c.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would change, and change nothing")
+	o.output.bind(c)
+}
+
+// bindRead adds the flags of a verb that changes nothing.
+func (o *operator) bindRead(c *cobra.Command) {
+	o.bindNode(c)
+	c.Flags().DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for the node's answer")
+}
+
+// bindWrite adds the flags of a verb that changes something.
+func (o *operator) bindWrite(c *cobra.Command) {
+	o.bindRead(c)
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would change, and change nothing")
+	c.Flags().StringVar(&o.cause, "cause", "", "why, for the audit trail (default: this command's name)")
+}
+
+// client returns a client whose requests carry their cause.
+func (o *operator) client(c *cobra.Command) *client.Client {
+	if o.cause != "" {
+		return client.New(o.socket, o.cause)
+	}
+	return client.New(o.socket, c.CommandPath())
+}
+
+// ask makes one request and waits for its answer as long as --timeout says.
+func (o *operator) ask(c *cobra.Command, method, path string, query url.Values, in, out any) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if err := checkSocket(o.socket); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
+	defer cancel()
+	err := o.client(c).Do(ctx, method, path, query, in, out)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() == context.DeadlineExceeded:
+		return fmt.Errorf("the node at %s did not answer within %s: try again, or with a longer --timeout; the node's log says what it does", o.socket, o.timeout)
+	case strings.Contains(err.Error(), notHTTP):
+		return fmt.Errorf("%s is no admin socket: it may be a node's Workload API; the other one is admin.sock beside it", o.socket)
+	}
+	return err
+}
+
+// notHTTP is what net/http says of an answer that is no HTTP/1; it has no type
+// for it.
+const notHTTP = "malformed HTTP response"
+
+// maxSocketPath is the longest path of a socket that Linux takes (unix(7)).
+const maxSocketPath = 107
+
+func checkSocket(path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("the socket's path %s has %d bytes, and the system takes %d: make a shorter symbolic link to its directory, and name it by that", path, len(path), maxSocketPath)
+	}
+	return nil
+}
+
+// show is the work of a verb that reads: one document, and how to print it.
+func show[T any](c *cobra.Command, o *operator, path string, text func(w io.Writer, answer T)) error {
+	var answer T
+	if err := o.ask(c, http.MethodGet, path, nil, nil, &answer); err != nil {
+		return err
+	}
+	return o.print(c, answer, func(w io.Writer) { text(w, answer) })
+}
+
+// change is the work of a verb that writes: what it does to what, and the
+// difference.
+func change[T any](c *cobra.Command, o *operator, method, path string, query url.Values, in any, verb, subject string) error {
+	var out client.Outcome[T]
+	if err := o.ask(c, method, path, o.query(query), in, &out); err != nil {
+		return err
+	}
+	return o.print(c, out, func(w io.Writer) { printOutcome(w, verb, subject, out) })
+}
+
+// query adds --dry-run to a query.
+func (o *operator) query(q url.Values) url.Values {
+	if q == nil {
+		q = url.Values{}
+	}
+	if o.dryRun {
+		q.Set("dry_run", "true")
+	}
+	return q
+}
+
+// set adds a parameter that was given.
+func set(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
 	}
 }
 
-// client returns a client whose requests carry the command's name as cause.
-func (o *operator) client(c *cobra.Command) (*client.Client, error) {
-	if o.output != "text" && o.output != "json" {
-		return nil, usageError{fmt.Errorf("--output %q: choose text or json", o.output)}
-	}
-	return client.New(o.socket, c.CommandPath()), nil
-}
-
-// print writes an answer as JSON, or as text does.
-func (o *operator) print(c *cobra.Command, answer any, text func(w io.Writer)) error {
-	out := c.OutOrStdout()
-	if o.output == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(answer)
-	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	text(w)
-	return w.Flush()
-}
-
-// lines prints one field a line.
-func lines(w io.Writer, pairs ...any) {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		fmt.Fprintf(w, "%v\t%v\n", pairs[i], pairs[i+1])
-	}
-}
-
-// row prints a line of a table.
-func row(w io.Writer, cells ...any) {
-	texts := make([]string, len(cells))
-	for i, c := range cells {
-		if texts[i] = fmt.Sprint(c); texts[i] == "" {
-			texts[i] = "-"
+// pages reads a whole listing; take returns the next page's token.
+func pages[T any](c *cobra.Command, o *operator, resource string, query url.Values, take func(T) string) error {
+	for {
+		var page T
+		if err := o.ask(c, http.MethodGet, client.Path(resource), query, nil, &page); err != nil {
+			return err
 		}
+		next := take(page)
+		if next == "" {
+			return nil
+		}
+		query.Set("page_token", next)
 	}
-	fmt.Fprintln(w, strings.Join(texts, "\t"))
 }

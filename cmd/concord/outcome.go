@@ -1,46 +1,62 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/concord-id/concord/broker/admin/client"
 )
 
 // printOutcome tells what a write did, or on a dry run would do: each field
-// that differs, before and after.
+// that differs, before → after.
 func printOutcome[T any](w io.Writer, verb, subject string, o client.Outcome[T]) {
-	if o.DryRun {
-		fmt.Fprintf(w, "Dry run: would %s %s; nothing was changed.\n", verb, subject)
-	} else {
-		fmt.Fprintf(w, "Done: %s %s (index %d).\n", verb, subject, o.Index)
+	switch {
+	case o.DryRun:
+		fmt.Fprintf(w, "Dry run: would %s %s; nothing was changed.\n", verb, cell(subject))
+	case o.Index == 0: // what is not in the log, because it is not what nodes agree on
+		fmt.Fprintf(w, "Done: %s %s.\n", verb, cell(subject))
+	default:
+		fmt.Fprintf(w, "Done: %s %s (index %d).\n", verb, cell(subject), o.Index)
 	}
-	before, after := fields(o.Before), fields(o.After)
-	names := slices.Sorted(maps.Keys(before))
-	for name := range after {
-		if _, ok := before[name]; !ok {
-			names = append(names, name)
-		}
-	}
+	printDifference(w, fields(o.Before), fields(o.After))
+}
+
+// printDifference prints each field that is not the same before and after.
+func printDifference(w io.Writer, before, after map[string]string) {
+	names := slices.Collect(maps.Keys(before))
+	names = slices.AppendSeq(names, maps.Keys(after))
 	slices.Sort(names)
-	for _, name := range names {
-		switch b, a := before[name], after[name]; {
-		case a == b:
-		case b == "":
-			fmt.Fprintf(w, "  + %s\t%s\n", name, a)
-		case a == "":
-			fmt.Fprintf(w, "  - %s\t%s\n", name, b)
-		default:
-			fmt.Fprintf(w, "  ~ %s\t%s → %s\n", name, b, a)
+	same := true
+	for _, name := range slices.Compact(names) {
+		b, a := before[name], after[name]
+		if b == a {
+			continue
 		}
+		same = false
+		switch {
+		case b == "":
+			fmt.Fprintf(w, "  + %s\t%s\n", name, cell(a))
+		case a == "":
+			fmt.Fprintf(w, "  - %s\t%s\n", name, cell(b))
+		default:
+			fmt.Fprintf(w, "  ~ %s\t%s → %s\n", name, cell(b), cell(a))
+		}
+	}
+	if same {
+		fmt.Fprintln(w, "  nothing is different")
 	}
 }
 
-// fields returns a document's members as text; long ones are shortened.
+// maxFieldBytes is the longest value that is shown whole.
+const maxFieldBytes = 160
+
+// fields returns a document's members as text: lists by their items, and of
+// what is long only its size and hash.
 func fields(document any) map[string]string {
 	text, err := json.Marshal(document)
 	if err != nil {
@@ -52,44 +68,35 @@ func fields(document any) map[string]string {
 	}
 	out := map[string]string{}
 	for name, value := range members {
-		var s string
-		if json.Unmarshal(value, &s) != nil {
-			s = string(value)
-		}
-		if r := []rune(s); len(r) > 120 {
-			s = string(r[:100]) + fmt.Sprintf("… (%d bytes)", len(s))
+		s := plain(value)
+		if len(s) > maxFieldBytes {
+			s = fmt.Sprintf("%d bytes, sha256 %.8x", len(s), sha256.Sum256([]byte(s)))
 		}
 		out[name] = s
 	}
 	return out
 }
 
-// when writes a moment as people read it, with how far it is from now.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return "never"
+// plain writes a JSON value as people read it.
+func plain(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
 	}
-	return t.UTC().Format("2006-01-02 15:04:05Z") + " (" + distance(time.Until(t)) + ")"
-}
-
-func distance(d time.Duration) string {
-	if d < 0 {
-		return span(-d) + " ago"
+	var list []json.RawMessage
+	if json.Unmarshal(value, &list) != nil {
+		return string(value)
 	}
-	return "in " + span(d)
-}
-
-// span writes a duration in its one or two largest units.
-func span(d time.Duration) string {
-	switch {
-	case d >= 48*time.Hour:
-		return fmt.Sprintf("%d d", int(d.Hours())/24)
-	case d >= time.Hour:
-		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
-	case d >= time.Minute:
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	case d >= time.Second:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
+	items := make([]string, len(list))
+	for i, item := range list {
+		items[i] = plain(item)
+		var named struct {
+			ID    string `json:"id"`
+			KeyID string `json:"kid"`
+		}
+		if json.Unmarshal(item, &named) == nil && named.ID+named.KeyID != "" {
+			items[i] = named.ID + named.KeyID
+		}
 	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
+	return strings.Join(items, ", ")
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -23,18 +22,10 @@ func statusCommand() *cobra.Command {
   concord status -o json --socket /var/lib/concord/admin.sock`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			api, err := o.client(c)
-			if err != nil {
-				return err
-			}
-			var s client.Status
-			if err := api.Do(c.Context(), http.MethodGet, client.Path("status"), nil, nil, &s); err != nil {
-				return err
-			}
-			return o.print(c, s, func(w io.Writer) { printStatus(w, s) })
+			return show(c, &o, client.Path("status"), printStatus)
 		},
 	}
-	o.bind(c, false)
+	o.bindRead(c)
 	return c
 }
 
@@ -58,13 +49,31 @@ func printStatus(w io.Writer, s client.Status) {
 		"Trust domain", s.TrustDomain,
 		"Node", fmt.Sprintf("%s (%s), up %s", s.Node, s.Version, span(time.Since(s.StartedAt))),
 		"Ready", ready,
-		"Raft", fmt.Sprintf("%s, %d member(s), index %d, confirmed %s ago", role, len(s.Members), s.Index, span(time.Duration(s.Staleness))),
-		"Bundle", fmt.Sprintf("sequence %d, refresh hint %s", s.Sequence, time.Duration(s.Settings.RefreshHint)),
+		"Raft", fmt.Sprintf("%s, %s, index %d, confirmed %s ago", role, count(len(s.Members), "member"), s.Index, span(time.Duration(s.Staleness))),
+		"Bundle", fmt.Sprintf("sequence %d, refresh hint %s", s.Sequence, span(time.Duration(s.Settings.RefreshHint))),
 		"Entries", s.Entries,
 		"Agents", s.Agents,
 		"Peers", strings.Join(peers, ", "),
+		"SVIDs live", fmt.Sprintf("X.509 %s, JWT %s", span(time.Duration(s.Settings.X509TTL)), span(time.Duration(s.Settings.JWTTTL))),
+		"Authorities live", fmt.Sprintf("%s, intermediates %s", span(time.Duration(s.Settings.RootTTL)), span(time.Duration(s.Settings.IntermediateTTL))),
+		"Keys are published", publication(s.Settings),
 	)
 	for _, name := range slices.Sorted(maps.Keys(s.Addresses)) {
 		lines(w, "Listens: "+name, s.Addresses[name])
 	}
+}
+
+// publication is how long a key is published before it signs.
+func publication(s client.Settings) string {
+	if s.PublicationWindow < 0 {
+		return "3 × the largest refresh hint served, before they sign"
+	}
+	return span(time.Duration(s.PublicationWindow)) + " before they sign"
+}
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
