@@ -32,8 +32,8 @@ func bundleShow() *cobra.Command {
 		Args:              optionalArg,
 		ValidArgsFunction: arguments(o.bundles()),
 		RunE: func(c *cobra.Command, args []string) error {
-			if format != "" && c.Flags().Changed("output") {
-				return misused("--format prints the bundle itself: give it alone, without -o")
+			if format == "pem" && o.format == "json" {
+				return misused("--format pem and -o json are two forms: choose one")
 			}
 			b, err := fetchBundle(c, &o, args)
 			if err != nil {

@@ -135,8 +135,12 @@ func set(q url.Values, name, value string) {
 	}
 }
 
+// pageSize is the most that a node answers with.
+const pageSize = "1000"
+
 // pages reads a whole listing; take returns the next page's token.
 func pages[T any](c *cobra.Command, o *operator, resource string, query url.Values, take func(T) string) error {
+	query.Set("page_size", pageSize)
 	for {
 		var page T
 		if err := o.ask(c, http.MethodGet, client.Path(resource), query, nil, &page); err != nil {
