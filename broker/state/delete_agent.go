@@ -17,7 +17,7 @@ func (c DeleteAgent) kind() kind      { return kindDeleteAgent }
 func (c DeleteAgent) subject() string { return subject(agentShape.name, c.ID.String()) }
 
 func (c DeleteAgent) fields(v visitor) Command {
-	identity(v, 1, "id", &c.ID, own)
+	identity(v, 1, "id", &c.ID, visitor.text)
 	return c
 }
 

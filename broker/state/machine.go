@@ -69,14 +69,16 @@ func (v *View) Try(act broker.Act, c Command) (*View, Applied, error) {
 
 // decide makes the view after a command.
 func (v *View) decide(index uint64, act broker.Act, c Command) (*View, Applied, error) {
-	if first := v.requests.get(act.RequestID); first != nil && first.Kind == c.kind() {
-		return &View{index, v.head, v.sum, v.tables}, Applied{Index: first.Index, Subject: first.Subject, Refusal: first.refusal(), Repeated: true}, nil
-	} else if first != nil {
-		return v.conclude(v.draft(index, act), c, broker.Refuse(broker.InvalidArgument,
-			"request ID %.80q was used for %s already: choose another for every request", act.RequestID, first.Kind))
+	first := v.requests.get(act.RequestID)
+	if first != nil && first.Kind == c.kind() {
+		repeated := Applied{Index: first.Index, Subject: first.Subject, Refusal: first.refusal(), Repeated: true}
+		return &View{index, v.head, v.sum, v.tables}, repeated, nil
 	}
 	d := v.draft(index, act)
-	err := c.apply(d)
+	err := reused(act, first)
+	if err == nil {
+		err = c.apply(d)
+	}
 	var refusal *broker.Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -84,7 +86,16 @@ func (v *View) decide(index uint64, act broker.Act, c Command) (*View, Applied, 
 	case err != nil:
 		return nil, Applied{}, err
 	}
-	return v.conclude(d, c, refusal)
+	next, applied := v.conclude(d, c, refusal)
+	return next, applied, nil
+}
+
+// reused refuses a request ID under which another kind of command was decided.
+func reused(act broker.Act, first *request) error {
+	if first == nil {
+		return nil
+	}
+	return broker.Refuse(broker.InvalidArgument, "request ID %.80q was used for %s already: choose another for every request", act.RequestID, first.Kind)
 }
 
 func (v *View) draft(index uint64, act broker.Act) *draft {
@@ -93,7 +104,7 @@ func (v *View) draft(index uint64, act broker.Act) *draft {
 
 // conclude writes the outcome into the audit trail and the memory of requests,
 // and makes the draft a view.
-func (v *View) conclude(d *draft, c Command, refusal *broker.Refusal) (*View, Applied, error) {
+func (v *View) conclude(d *draft, c Command, refusal *broker.Refusal) (*View, Applied) {
 	record := AuditRecord{
 		Index: d.index, At: d.act.At, Actor: d.act.Actor, Cause: d.act.Cause, RequestID: d.act.RequestID,
 		Kind: c.kind().String(), Subject: c.subject(), Fields: d.auditFields(),
@@ -109,5 +120,5 @@ func (v *View) conclude(d *draft, c Command, refusal *broker.Refusal) (*View, Ap
 	}
 	record.Head = ChainHead(v.head, record.Statement())
 	applied := Applied{Index: d.index, Subject: record.Subject, Change: d.changes(), Refusal: refusal, Record: record}
-	return &View{d.index, record.Head, d.sum, d.tables}, applied, nil
+	return &View{d.index, record.Head, d.sum, d.tables}, applied
 }

@@ -27,7 +27,7 @@ func asIs(text string) string { return text }
 
 func workloadFields(v visitor, e *workload.Entry) {
 	v.text(1, "id", &e.ID)
-	identity(v, 2, "spiffe_id", &e.SPIFFEID, own)
+	identity(v, 2, "spiffe_id", &e.SPIFFEID, visitor.text)
 	identity(v, 3, "parent_id", &e.ParentID, shared)
 	list(v, 4, "selectors", attest.MaxSelectors, &e.Selectors, selectorFields, attest.Selector.String)
 	list(v, 5, "federates_with", workload.MaxFederatesWith, &e.FederatesWith, domainFields, spiffeid.TrustDomain.Name)
@@ -54,7 +54,7 @@ func relationshipFields(v visitor, r *federation.Relationship) {
 	domain(v, 1, "trust_domain", &r.TrustDomain)
 	v.text(2, "url", &r.URL)
 	word(v, 3, "profile", &r.Profile)
-	identity(v, 4, "endpoint_id", &r.EndpointID, own)
+	identity(v, 4, "endpoint_id", &r.EndpointID, visitor.text)
 	v.blob(5, "roots", &r.Roots)
 	v.moment(6, "", &r.CreatedAt)
 	v.count(7, "revision", &r.Revision)
@@ -103,7 +103,7 @@ func settingsFields(v visitor, s *Settings) {
 }
 
 func agentFields(v visitor, a *Agent) {
-	identity(v, 1, "id", &a.ID, own)
+	identity(v, 1, "id", &a.ID, visitor.text)
 	shared(v, 2, "method", &a.Method)
 	list(v, 3, "selectors", attest.MaxSelectors, &a.Selectors, selectorFields, attest.Selector.String)
 	v.text(4, "cert_serial", &a.CertSerial)

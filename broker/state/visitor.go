@@ -106,7 +106,8 @@ func sha(v visitor, n number, name string, value *[32]byte) {
 	}
 }
 
-// identity visits a SPIFFE ID, by shared if many records have it.
+// identity visits a SPIFFE ID: its text by shared if many records have it, else
+// by visitor.text.
 func identity(v visitor, n number, name string, id *spiffeid.ID, text func(visitor, number, string, *string)) {
 	written := id.String()
 	text(v, n, name, &written)
@@ -118,9 +119,6 @@ func identity(v visitor, n number, name string, id *spiffeid.ID, text func(visit
 		v.fail(name, err)
 	}
 }
-
-// own is the text of an identity that no other record has.
-func own(v visitor, n number, name string, text *string) { v.text(n, name, text) }
 
 // domain visits a trust domain by its name.
 func domain(v visitor, n number, name string, td *spiffeid.TrustDomain) {
