@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/concord-id/concord/broker/admin/client"
 )
@@ -73,4 +74,22 @@ func TestTheNearestNameIsNamed(t *testing.T) {
 	if got := suggestion("fly", []string{"run"}); got != "there is only run" {
 		t.Errorf("of one: %s", got)
 	}
+}
+
+func FuzzPrintable(f *testing.F) {
+	f.Add("\x1b[2J\u202e\xff\t\n  a")
+	f.Fuzz(func(t *testing.T, text string) {
+		shown := printable(text)
+		for _, r := range shown {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Fatalf("%q is shown with %U in it: %q", text, r, shown)
+			}
+		}
+		if again := printable(shown); again != shown {
+			t.Errorf("%q becomes %q, and that %q", text, shown, again)
+		}
+		if c := cell(text); c == "" || strings.ContainsAny(c, "\t\n") || strings.Contains(c, "  ") {
+			t.Errorf("%q in a table is %q", text, c)
+		}
+	})
 }
