@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,21 +74,43 @@ func (o *operator) ask(c *cobra.Command, method, path string, query url.Values, 
 	}
 	ctx, cancel := context.WithTimeout(c.Context(), o.timeout)
 	defer cancel()
+	// net/http would tell the process's log of a server that speaks before it is
+	// asked; the person is told below.
+	log.SetOutput(io.Discard)
 	err := o.client(c).Do(ctx, method, path, query, in, out)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() == context.DeadlineExceeded:
 		return fmt.Errorf("the node at %s did not answer within %s: try again, or with a longer --timeout; the node's log says what it does", o.socket, o.timeout)
-	case strings.Contains(err.Error(), notHTTP):
+	case ctx.Err() != nil:
+		return err
+	case !errors.As(err, new(*client.Refused)) && speaksFirst(o.socket):
 		return fmt.Errorf("%s is no admin socket: it may be a node's Workload API; the other one is admin.sock beside it", o.socket)
 	}
 	return err
 }
 
-// notHTTP is what net/http says of an answer that is no HTTP/1; it has no type
-// for it.
-const notHTTP = "malformed HTTP response"
+// speaksFirst reports whether a socket's server sends HTTP/2 settings before it
+// is asked anything (RFC 9113 §3.4): a Workload API does, an admin socket not.
+// It is asked when a request has failed and it is not clear why.
+func speaksFirst(socket string) bool {
+	const patience = 300 * time.Millisecond
+	conn, err := net.DialTimeout("unix", socket, patience)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	frame := make([]byte, 9)
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return false
+	}
+	_, err = io.ReadFull(conn, frame)
+	return err == nil && frame[3] == settingsFrame
+}
+
+// settingsFrame is the type of the first frame of HTTP/2 (RFC 9113 §6.5).
+const settingsFrame = 4
 
 // maxSocketPath is the longest path of a socket that Linux takes (unix(7)).
 const maxSocketPath = 107
