@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"strings"
+	"time"
 
 	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
@@ -33,6 +34,7 @@ func (s bundleStore) PutBundle(ctx context.Context, p *federation.Published, exp
 // turned has open X.509-SVIDs signed anew after the issuer began to sign by
 // another root. Tokens live minutes and are made on demand.
 func (n *Node) turned(use ca.Use) {
+	n.handover.end(n.issuer.Ready(time.Now()) == nil)
 	if use == ca.X509 {
 		n.grants.Changed(grant.Change{Signing: true})
 	}

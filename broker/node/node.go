@@ -58,6 +58,7 @@ type Node struct {
 	domain    issue.Domain
 	issuer    *issue.Issuer
 	keeper    *issue.Keeper
+	handover  handover
 	grants    *grant.Grants
 	pool      *fetch.Pool
 	registrar *registrar.Registrar

@@ -29,7 +29,8 @@ func (n *Node) serverCertificate() (*tls.Certificate, error) {
 	defer n.server.mu.Unlock()
 	now := time.Now()
 	intermediate := n.issuer.X509()
-	if n.server.certificate != nil && now.Before(n.server.renewAt) && intermediate != nil && intermediate.AuthorityID() == n.server.authority {
+	if n.server.certificate != nil && now.Before(n.server.renewAt) && intermediate != nil && intermediate.AuthorityID() == n.server.authority &&
+		n.published(ca.X509, n.server.authority) == nil {
 		return n.server.certificate, nil
 	}
 	id, err := spiffeid.FromPath(n.domain.TrustDomain, "/spire/server")
@@ -41,7 +42,7 @@ func (n *Node) serverCertificate() (*tls.Certificate, error) {
 		return nil, err
 	}
 	domain, _ := n.replica.View().Domain()
-	svid, err := n.issuer.X509SVID(ca.X509Request{ID: id, PublicKey: key.Public(), TTL: domain.Settings.X509TTL}, now)
+	svid, err := n.x509SVID(ca.X509Request{ID: id, PublicKey: key.Public(), TTL: domain.Settings.X509TTL})
 	if err != nil {
 		return nil, fmt.Errorf("sign this node's own certificate: %w", err)
 	}

@@ -107,14 +107,14 @@ func (s signer) X509SVID(r ca.X509Request) (ca.X509SVID, error) {
 	if err := s.n.truth.fresh(); err != nil {
 		return ca.X509SVID{}, err
 	}
-	return s.n.issuer.X509SVID(r, time.Now())
+	return s.n.x509SVID(r)
 }
 
 func (s signer) JWTSVID(r ca.JWTRequest) (ca.JWTSVID, error) {
 	if err := s.n.truth.fresh(); err != nil {
 		return ca.JWTSVID{}, err
 	}
-	return s.n.issuer.JWTSVID(r, time.Now())
+	return s.n.jwtSVID(r)
 }
 
 // peers is the truth as pollers want it.
