@@ -65,13 +65,13 @@ func (r *Registrar) Refresh(ctx context.Context, who broker.Caller, td spiffeid.
 		return Peer{}, noSuchRelationship(td)
 	}
 	status, err := r.parts.Peers.Refresh(ctx, td)
-	if err != nil {
-		return Peer{}, err
-	}
 	view := r.parts.Ledger.View()
 	relationship, ok := view.Relationship(td)
-	if !ok {
+	if !ok { // it was removed meanwhile, which ends the poll
 		return Peer{}, noSuchRelationship(td)
+	}
+	if err != nil {
+		return Peer{}, err
 	}
 	return Peer{Relationship: relationship, Bundle: view.Foreign(td), Status: status}, nil
 }
