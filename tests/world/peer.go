@@ -49,15 +49,16 @@ func NewPeer(t testing.TB, name string, profile federation.Profile) *Peer {
 	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	certificate := p.web.Certificate()
-	server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	// Not StartTLS: with that, whoever names no host gets a certificate of httptest.
+	server.Listener = tls.NewListener(server.Listener, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if profile == federation.HTTPSWeb {
 			return &certificate, nil
 		}
 		return p.certificate()
-	}}
-	server.StartTLS()
+	}})
+	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	p.URL = server.URL + "/"
+	p.URL = "https://" + server.Listener.Addr().String() + "/"
 	return p
 }
 

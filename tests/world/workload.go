@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
 	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
@@ -59,6 +60,22 @@ func Until(t testing.TB, updated <-chan struct{}, ok func() bool) {
 		case <-updated:
 		case <-ctx.Done():
 			t.Fatal(context.Cause(ctx))
+		}
+	}
+}
+
+// Eventually returns once ok, which is asked again and again: for what sends no
+// word when it happens. It fails the test if that never comes.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ctx := Soon(t)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s: %v", what, context.Cause(ctx))
 		}
 	}
 }
