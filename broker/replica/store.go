@@ -35,6 +35,9 @@ const lockWait = 100 * time.Millisecond
 // openBolt opens or makes the log in dir. Every write is synced before it returns.
 func openBolt(dir string) (Store, error) {
 	path := filepath.Join(dir, logFile)
+	if err := checkHeads(path); err != nil {
+		return nil, err
+	}
 	var store *raftboltdb.BoltStore
 	err := guarded(func() (err error) {
 		store, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
