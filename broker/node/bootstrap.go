@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
 	"github.com/concord-id/concord/ca/issue"
+	"github.com/concord-id/concord/ca/keys"
 	"github.com/concord-id/concord/workload"
 )
 
@@ -51,6 +53,9 @@ func (n *Node) settle(ctx context.Context) error {
 			want, n.config.DataDir, domain.TrustDomain.Name())
 	}
 	n.domain = issue.Domain{Keys: n.keys, Cluster: domain.ClusterID, TrustDomain: domain.TrustDomain, KeyType: n.config.KeyType}
+	if err := n.checkKeys(); err != nil {
+		return err
+	}
 	agent, err := workload.AgentID(domain.TrustDomain, n.config.NodeName)
 	if err != nil {
 		return fmt.Errorf("node-name: %w", err)
@@ -62,6 +67,23 @@ func (n *Node) settle(ctx context.Context) error {
 		}
 	}
 	return n.registerAgent(ctx)
+}
+
+// checkKeys refuses keys that this node cannot open and never will: it would run
+// and issue nothing, or replace keys that are not lost. Keys that are lost are
+// replaced (replaceLost).
+func (n *Node) checkKeys() error {
+	for _, use := range []ca.Use{ca.X509, ca.JWT} {
+		for _, a := range n.replica.View().Authorities(use) {
+			if a.Status == ca.Old {
+				continue // it signs no more
+			}
+			if _, err := n.domain.Open(a); err != nil && !errors.Is(err, keys.ErrKeyLost) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // found makes the first authorities and, with the first bundle, the next ones.

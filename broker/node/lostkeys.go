@@ -15,7 +15,7 @@ import (
 const lostKeyRetry = time.Second
 
 // replaceLost gives the domain new authorities after a start whose key manager
-// has lost the keys (key-manager: memory). They are published like any other
+// has lost the keys (key-manager: memory, then or now). They are published like any other
 // and sign after the publication window: until then this node issues nothing
 // and says so in /ready.
 func (n *Node) replaceLost(ctx context.Context) {

@@ -101,7 +101,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 // start brings up the parts in order: the store first, intake last.
 func (n *Node) start(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
-		n.openData, n.openDoors, n.openReplica, n.lead, n.startMachines, n.serve,
+		n.openData, n.openDoors, n.openReplica, n.lead, n.startMachines, n.awaitIssuer, n.serve,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -221,7 +221,21 @@ func (n *Node) lead(ctx context.Context) error {
 			return fmt.Errorf("wait for a leader: %w", context.Cause(ctx))
 		}
 	}
+	if err := n.checkTrail(); err != nil {
+		return err
+	}
 	return n.settle(ctx)
+}
+
+// checkTrail refuses a log that ends before the audit trail, whose records are
+// only of what was in the log: a part of it was lost, or an older copy put back.
+func (n *Node) checkTrail() error {
+	recorded, _ := n.trail.Position()
+	if held := n.replica.View().Index(); recorded > held {
+		return fmt.Errorf("the audit trail in %s has a record of log entry %d, and the log in %s ends with entry %d: a part of the log is missing, or an older copy was put back; restore the log, or move %s away to go on without the rest",
+			n.dir.audit(), recorded, n.dir.raft(), held, n.dir.audit())
+	}
+	return nil
 }
 
 // startMachines starts everything that works by itself.
@@ -252,12 +266,17 @@ func (n *Node) startMachines(context.Context) error {
 			}
 		})
 	})
-	if n.config.KeyManager == KeysMemory {
-		n.stack.run("lost keys", n.fail, func(ctx context.Context) error {
-			return n.replica.WhileLeading(ctx, func(ctx context.Context) { n.replaceLost(ctx) })
-		})
-	}
+	n.stack.run("lost keys", n.fail, func(ctx context.Context) error {
+		return n.replica.WhileLeading(ctx, func(ctx context.Context) { n.replaceLost(ctx) })
+	})
 	n.stack.run("pollers", n.fail, n.pool.Run)
+	return nil
+}
+
+// awaitIssuer gives the keeper its first moment, so that the first caller finds
+// a node that signs. One that cannot yet serves all the same: /ready says why.
+func (n *Node) awaitIssuer(context.Context) error {
+	signed(n, func(now time.Time) (struct{}, error) { return struct{}{}, n.issuer.Ready(now) })
 	return nil
 }
 

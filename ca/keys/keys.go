@@ -32,6 +32,8 @@ var (
 	// ErrCorrupt: the sealed key was changed since it was made, or belongs to
 	// another cluster, domain, use or authority.
 	ErrCorrupt = errors.New("the sealed key is damaged")
+	// ErrSealed: the key is sealed, and this key manager opens no sealed keys.
+	ErrSealed = errors.New("the key is sealed")
 	// ErrKeyLost: the key lived in the memory of a process that has ended.
 	ErrKeyLost = errors.New("the key is lost")
 )

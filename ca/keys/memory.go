@@ -38,7 +38,8 @@ func (m *Memory) Generate(b Binding, kt ca.KeyType) (crypto.Signer, []byte, erro
 	return signer, []byte(memoryMagic + b.Authority), nil
 }
 
-// Open returns the key of b. It is ErrKeyLost if another process made it.
+// Open returns the key of b. It is ErrKeyLost if it ended with another process,
+// and ErrSealed if a sealed key manager made it: then it is not lost.
 func (m *Memory) Open(b Binding, sealed []byte) (crypto.Signer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,7 +48,7 @@ func (m *Memory) Open(b Binding, sealed []byte) (crypto.Signer, error) {
 	case ok && string(sealed) == memoryMagic+b.Authority:
 		return signer, nil
 	case isSealed(sealed):
-		return nil, fmt.Errorf("%s authority %s: %w: a sealed key manager made it; configure that one (key-manager: sealed) and its key-encryption key", b.Use, b.Authority, ErrKeyLost)
+		return nil, fmt.Errorf("%s authority %s: %w: configure the key manager that made it (key-manager: sealed) and its key-encryption key", b.Use, b.Authority, ErrSealed)
 	}
 	return nil, fmt.Errorf("%s authority %s: %w: it lived in the memory of a process that has ended. "+
 		"Restart the member that made it if it still runs, found the domain anew in an empty data directory, "+

@@ -33,14 +33,15 @@ func TestAKeyOfAnotherProcessIsLost(t *testing.T) {
 
 	for name, test := range map[string]struct {
 		err  error
+		is   error
 		want string
 	}{
-		"a memory key":                        {second(after.Open(bound(t, inMemory), reference)), "found the domain anew"},
-		"a sealed key":                        {second(after.Open(bound(t, onDisk), ciphertext)), "key-manager: sealed"},
-		"a memory key, by the sealed manager": {second(sealed.Open(bound(t, inMemory), reference)), "key-manager: memory"},
+		"a memory key":                        {second(after.Open(bound(t, inMemory), reference)), keys.ErrKeyLost, "found the domain anew"},
+		"a sealed key is not":                 {second(after.Open(bound(t, onDisk), ciphertext)), keys.ErrSealed, "key-manager: sealed"},
+		"a memory key, by the sealed manager": {second(sealed.Open(bound(t, inMemory), reference)), keys.ErrKeyLost, "key-manager: memory"},
 	} {
-		if !errors.Is(test.err, keys.ErrKeyLost) || !strings.Contains(test.err.Error(), test.want) {
-			t.Errorf("%s: %v, want ErrKeyLost that says what to do (%q)", name, test.err, test.want)
+		if !errors.Is(test.err, test.is) || !strings.Contains(test.err.Error(), test.want) {
+			t.Errorf("%s: %v, want %v that says what to do (%q)", name, test.err, test.is, test.want)
 		}
 	}
 }
