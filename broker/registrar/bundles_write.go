@@ -87,6 +87,9 @@ func (r *Registrar) putBundle(ctx context.Context, act broker.Act, given *federa
 		}
 		view, index, err := r.carryOut(ctx, act, c, in.DryRun)
 		out.Index = index
+		if out.Before == nil && in.Expect == Either && broker.CodeOf(err) == broker.AlreadyExists {
+			return broker.Refuse(broker.Aborted, "the bundle of %s was fetched meanwhile: try again", td)
+		}
 		if err != nil {
 			return err
 		}

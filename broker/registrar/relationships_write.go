@@ -38,7 +38,9 @@ type SetRelationship struct {
 
 // SetRelationship creates or changes the relationship with another trust
 // domain. Whether its endpoint answers is not asked. A Bundle is tried first,
-// so that one that would be refused leaves nothing behind.
+// so that one that would be refused leaves nothing behind. With a new
+// relationship it is also set first: the first poll finds what authenticates
+// the endpoint, and what it fetches is not replaced by an older bundle.
 func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in SetRelationship) (Outcome[federation.Relationship], error) {
 	out := Outcome[federation.Relationship]{DryRun: in.DryRun}
 	if err := may(who, "change relationships", broker.RoleAdmin); err != nil {
@@ -62,12 +64,28 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 			return out, err
 		}
 	}
-	if out, err = r.putRelationship(ctx, act, in); err != nil || in.Bundle == nil || in.DryRun {
+	begins := r.begins(in)
+	if begins {
+		if _, err := r.putBundle(ctx, bundleAct, first, SetBundle{}); err != nil {
+			return out, err
+		}
+	}
+	if out, err = r.putRelationship(ctx, act, in); err != nil || begins || in.Bundle == nil || in.DryRun {
 		return out, err
 	}
 	set, err := r.putBundle(ctx, bundleAct, first, SetBundle{})
 	out.Index = max(out.Index, set.Index)
 	return out, err
+}
+
+// begins reports whether in makes a new relationship that has a first bundle,
+// as far as this can be known before it is tried.
+func (r *Registrar) begins(in SetRelationship) bool {
+	if in.Bundle == nil || in.DryRun || in.Expect == MustAlready || in.IfRevision != nil || in.Relationship.Validate() != nil {
+		return false
+	}
+	_, exists := r.parts.Ledger.View().Relationship(in.Relationship.TrustDomain)
+	return !exists
 }
 
 // putRelationship proposes what was asked for of what there is now, until
