@@ -1,0 +1,452 @@
+package story
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"github.com/spiffe/go-spiffe/v2/workloadapi"
+
+	"github.com/concord-id/concord/broker/admin/client"
+	"github.com/concord-id/concord/tests/world"
+)
+
+// spawn runs a node of the binary that ships, and returns once it serves.
+func spawn(t *testing.T, name, dir string, more ...string) (*world.Process, *world.Admin) {
+	t.Helper()
+	p := world.Spawn(t, nil, world.Binary(t, "cmd/concord"), world.Args(name, dir, more...)...)
+	p.Up()
+	return p, world.OperatorAt(t, filepath.Join(dir, "admin.sock"))
+}
+
+// DESIGN §2.6, TB-4: what was acknowledged is there, whenever the power goes.
+func TestTB_4_APowerCutLosesNothingThatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(world.Dir(t), "d")
+	acknowledged := map[string]string{} // SPIFFE ID → entry
+	var root, digest string
+	var sequence uint64
+	for cut := range 3 {
+		node, admin := spawn(t, "acme.example", dir)
+		if cut == 0 {
+			root = admin.Authority("x509", "active").ID
+		}
+		held := admin.Entries()
+		for id, entry := range acknowledged {
+			if held[id].ID != entry {
+				t.Errorf("cut %d: %s was acknowledged and is now %q", cut, id, held[id].ID)
+			}
+		}
+		if got := admin.Authority("x509", "active").ID; got != root {
+			t.Errorf("cut %d: the root is %s, it was %s", cut, got, root)
+		}
+		if got := admin.Bundle(acmeDomain).Sequence; got < sequence {
+			t.Errorf("cut %d: the bundle's sequence went from %d to %d", cut, sequence, got)
+		}
+		// A change that ends before the cut, so that the next one is compared.
+		admin.Turn("jwt")
+		sequence = admin.Bundle(acmeDomain).Sequence
+		digest = admin.Status().Digest
+
+		var mu sync.Mutex
+		var done atomic.Int64
+		enough := make(chan struct{})
+		var writing sync.WaitGroup
+		for writer := range 4 {
+			writing.Go(func() {
+				for i := 0; ; i++ {
+					id := fmt.Sprintf("spiffe://acme.example/%d/%d/%d", cut, writer, i)
+					var made client.Outcome[client.Entry]
+					if admin.Try(http.MethodPost, client.Path("entries"), nil, client.Entry{SPIFFEID: id, Selectors: []string{"unix:uid:7"}}, &made) != nil {
+						return
+					}
+					mu.Lock()
+					acknowledged[id] = made.After.ID
+					mu.Unlock()
+					if done.Add(1) == 60 {
+						close(enough)
+					}
+				}
+			})
+		}
+		<-enough
+		node.Kill()
+		writing.Wait()
+	}
+	if digest == "" || len(acknowledged) < 180 {
+		t.Errorf("only %d writes were acknowledged", len(acknowledged))
+	}
+	node, admin := spawn(t, "acme.example", dir)
+	held := admin.Entries()
+	for id := range acknowledged {
+		if _, ok := held[id]; !ok {
+			t.Errorf("at the end %s is missing", id)
+		}
+	}
+	node.Signal(syscall.SIGTERM)
+	if code := node.Exit(); code != 0 {
+		t.Errorf("SIGTERM: exit code %d", code)
+	}
+	if verified := auditOf(t, dir); !strings.Contains(verified, "records") {
+		t.Errorf("the audit trail: %s", verified)
+	}
+}
+
+// auditOf starts a node on dir and has it verify its audit trail.
+func auditOf(t *testing.T, dir string) string {
+	t.Helper()
+	spawn(t, "acme.example", dir)
+	stdout, stderr, code := world.Concord(t, "audit", "verify", "--socket", filepath.Join(dir, "admin.sock"))
+	if code != 0 {
+		t.Errorf("concord audit verify: exit code %d: %s", code, stderr)
+	}
+	return stdout
+}
+
+func TestAWorkloadGoesOnAfterItsNodeWasKilled(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(world.Dir(t), "d")
+	node, admin := spawn(t, "acme.example", dir)
+	admin.Register(client.Entry{SPIFFEID: "spiffe://acme.example/billing"})
+	source, err := workloadapi.NewX509Source(world.Soon(t), workloadapi.WithClientOptions(workloadapi.WithAddr("unix://"+filepath.Join(dir, "workload.sock"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	before, err := source.GetX509SVID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := signedBy(t, before, source)
+	node.Kill()
+	// Without a control plane it keeps what it has.
+	if got, err := source.GetX509SVID(); err != nil || got.ID != before.ID {
+		t.Errorf("while the node is down: %v, %v", got, err)
+	}
+	spawn(t, "acme.example", dir)
+	world.Until(t, source.Updated(), func() bool {
+		now, err := source.GetX509SVID()
+		return err == nil && !now.Certificates[0].Equal(before.Certificates[0]) && signedBy(t, now, source) == root
+	})
+}
+
+func TestASecondProcessOnTheSameDataIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(world.Dir(t), "d")
+	_, admin := spawn(t, "acme.example", dir)
+	admin.Register(client.Entry{SPIFFEID: "spiffe://acme.example/billing"})
+	before := tree(t, dir)
+	there := world.AddressesIn(t, dir)
+	for name, more := range map[string][]string{
+		"on other ports":      nil,
+		"on the same ports":   {"--listen-api", there.API, "--listen-bundle", there.Bundle, "--listen-raft", there.Raft, "--listen-ops", there.Ops},
+		"of another domain":   {"--trust-domain", "bank.example"},
+		"with keys in memory": {"--key-manager", "memory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout, stderr, code := world.Concord(t, world.Args("acme.example", dir, more...)...)
+			if code != 1 || !strings.Contains(stderr, "another process is using the data directory "+dir) || !strings.Contains(stderr, "--data-dir") {
+				t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+			}
+		})
+	}
+	if after := tree(t, dir); after != before {
+		t.Errorf("the refused ones left something behind:\n%s\nbefore:\n%s", after, before)
+	}
+	if got := admin.Entries(); len(got) != 1 {
+		t.Errorf("the first one has %d entries", len(got))
+	}
+	admin.Register(client.Entry{SPIFFEID: "spiffe://acme.example/more"})
+}
+
+// tree is every file below dir with its mode, and the size of those that a
+// node that runs does not write by itself.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(&out, strings.TrimPrefix(path, dir), info.Mode())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestANodeOfAnotherTrustDomainIsRefused(t *testing.T) {
+	t.Parallel()
+	n := world.Start(t, "acme.example")
+	root := n.Admin().Authority("x509", "active").ID
+	n.Stop()
+	n.Config.TrustDomain = "bank.example"
+	err := n.TryStart()
+	if err == nil || !strings.Contains(err.Error(), "bank.example") || !strings.Contains(err.Error(), "acme.example") || !strings.Contains(err.Error(), n.Config.DataDir) {
+		t.Fatalf("got %v", err)
+	}
+	n.Config.TrustDomain = ""
+	n.Start()
+	if got := n.Admin(); got.Status().TrustDomain != "acme.example" || got.Authority("x509", "active").ID != root {
+		t.Error("without a name it is another domain")
+	}
+}
+
+// A domain whose keys are sealed is not one whose keys are lost.
+func TestSealedKeysAreNotReplacedByKeysInMemory(t *testing.T) {
+	t.Parallel()
+	n := world.Start(t, "acme.example", laboratory)
+	before := n.Admin().Authorities()
+	n.Stop()
+	n.Config.KeyManager = "memory"
+	if err := n.TryStart(); err == nil || !strings.Contains(err.Error(), "key-manager: sealed") {
+		t.Fatalf("got %v", err)
+	}
+	n.Config.KeyManager = "sealed"
+	n.Start()
+	if after := n.Admin().Authorities(); len(after) != len(before) || after[0].ID != before[0].ID || after[0].Status != before[0].Status {
+		t.Errorf("the authorities were %+v and are %+v", before, after)
+	}
+}
+
+func TestID_19_ANodeThatIsToldNothingNamesItsDomainAtRandom(t *testing.T) {
+	t.Parallel()
+	work := world.Dir(t)
+	first, _ := spawn(t, "", filepath.Join(work, "a"))
+	second, admin := spawn(t, "", filepath.Join(work, "b"))
+	name := admin.Status().TrustDomain
+	if len(name) != 36 || strings.Contains(first.Stdout.String(), name) || !strings.Contains(second.Stdout.String(), name) {
+		t.Errorf("it is called %q and says:\n%s", name, second.Stdout)
+	}
+	second.Signal(syscall.SIGTERM)
+	second.Exit()
+	_, admin = spawn(t, "", filepath.Join(work, "b"))
+	if again := admin.Status().TrustDomain; again != name {
+		t.Errorf("after a restart it is called %q", again)
+	}
+}
+
+// The keys of key-manager: memory end with their process. The domain goes on:
+// with new keys, once these were published long enough.
+func TestFD_3_KeysInMemoryAreReplacedAfterARestart(t *testing.T) {
+	t.Parallel()
+	n := world.Start(t, "acme.example", func(c *nodeConfig) { c.KeyManager = "memory" })
+	admin := n.Admin()
+	admin.Register(client.Entry{SPIFFEID: n.ID("/billing").String()})
+	before, err := n.X509Source().GetX509SVID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := admin.Authority("x509", "active").ID
+	n.Stop()
+	n.Start()
+	// Published, and inside the publication window: nobody signs by it yet.
+	world.Eventually(t, "new authorities are published", func() bool {
+		prepared := 0
+		for _, a := range admin.Authorities() {
+			if a.Status == "prepared" && a.PreparedAt.After(before.Certificates[0].NotBefore) && a.ID != old {
+				prepared++
+			}
+		}
+		return prepared == 2
+	})
+	ready, reasons := readiness(t, n)
+	if ready || !strings.Contains(strings.Join(reasons, " "), "key") {
+		t.Errorf("ready: %v, because %q", ready, reasons)
+	}
+	own, err := spiffebundle.Parse(n.TrustDomain, admin.Bundle(n.TrustDomain).Document)
+	if err != nil || !has(own, old) {
+		t.Errorf("what the lost key vouched for is not believed any more: %v", err)
+	}
+
+	n.Stop()
+	n.Config.PublicationWindow = 0
+	n.Start()
+	next := n.X509Source()
+	after, err := next.GetX509SVID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := signedBy(t, after, next); got == old {
+		t.Error("the lost key signed")
+	}
+	// An SVID from before is still verified.
+	if got := signedBy(t, before, next); got != old {
+		t.Errorf("the SVID from before is of %s", got)
+	}
+}
+
+// damage is a file of a stopped node, and how it is damaged.
+type damage struct {
+	file  string // below the data directory; a pattern
+	spoil func(t *testing.T, path string)
+	say   string // besides the file's name
+}
+
+func flip(at int) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at < 0 {
+			at += len(content)
+		}
+		content[at] ^= 1
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// flipAll turns a bit over in every copy of some text in a file.
+func flipAll(text string) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := strings.ReplaceAll(string(content), text, strings.ToUpper(text))
+		if changed == string(content) {
+			t.Fatalf("%q does not stand in %s", text, path)
+		}
+		if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// RELIABILITY §2, invariant 12: corruption is loud.
+func TestDamagedDataEndsTheStartAndNamesTheFile(t *testing.T) {
+	t.Parallel()
+	n := world.Start(t, "acme.example")
+	n.Stop()
+	before, err := os.ReadFile(n.Path("private", "raft", "log.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := func(t *testing.T, path string) {
+		if err := os.WriteFile(path, before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.Start()
+	n.Admin().Register(client.Entry{SPIFFEID: n.ID("/billing").String()})
+	root := n.Admin().Authority("x509", "active").ID
+	n.Stop()
+	whole := filepath.Join(world.Dir(t), "whole")
+	copyTree(t, n.Config.DataDir, whole)
+	for name, d := range map[string]damage{
+		"the log's entry":              {"private/raft/log.db", flipAll("/billing"), "damaged"},
+		"the log is gone":              {"private/raft/log.db", remove, "missing"},
+		"the log is empty":             {"private/raft/log.db", truncate(0), ""},
+		"the log is half there":        {"private/raft/log.db", truncate(5000), ""},
+		"one head of the log":          {"private/raft/log.db", flip(20), "damaged"},
+		"the other head of the log":    {"private/raft/log.db", flip(os.Getpagesize() + 20), "damaged"},
+		"an older log":                 {"private/raft/log.db", older, "older copy"},
+		"the key-encryption key":       {"private/kek", flip(3), "key-encryption key"},
+		"the key-encryption key, cut":  {"private/kek", truncate(31), "32"},
+		"the key-encryption key, read": {"private/kek", chmod(0o644), "0600"},
+		"the node's key":               {"private/raft/node.key", flip(40), ""},
+		"the node's key is gone":       {"private/raft/node.key", remove, ""},
+		"the audit trail":              {"private/audit/*", flipAll("acme"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := *n
+			broken.Config.DataDir = filepath.Join(world.Dir(t), "d")
+			copyTree(t, whole, broken.Config.DataDir)
+			paths, err := filepath.Glob(filepath.Join(broken.Config.DataDir, d.file))
+			if err != nil || len(paths) != 1 {
+				t.Fatalf("%s is %q, %v", d.file, paths, err)
+			}
+			d.spoil(t, paths[0])
+			err = broken.TryStart()
+			if err == nil {
+				t.Errorf("it started; %s", broken.Admin().Status().Digest)
+				broken.Stop()
+				return
+			}
+			if !strings.Contains(err.Error(), filepath.Dir(paths[0])) || !strings.Contains(err.Error(), d.say) {
+				t.Errorf("%q does not name %s and say %q", err, paths[0], d.say)
+			}
+			// A second try says the same: the first one repaired nothing into silence.
+			if again := broken.TryStart(); again == nil {
+				t.Error("the second time it started")
+				broken.Stop()
+			}
+		})
+	}
+	n.Start()
+	if got := n.Admin(); got.Authority("x509", "active").ID != root || len(got.Entries()) != 1 {
+		t.Error("the undamaged copy is not what it was")
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func truncate(size int64) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func chmod(mode os.FileMode) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		t.Helper()
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// copyTree copies what a stopped node left; sockets are not data.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	err := filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		inside, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(to, inside), info.Mode().Perm())
+		case !info.Mode().IsRegular():
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(os.WriteFile(filepath.Join(to, inside), content, info.Mode().Perm()), os.Chmod(filepath.Join(to, inside), info.Mode().Perm()))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
