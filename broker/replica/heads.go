@@ -14,18 +14,14 @@ import (
 // write is in the one with the higher number. If one is damaged, bbolt goes on
 // with the other, and the newest write, acknowledged long ago, was never made.
 
-// What stands in a head, behind the page's own 16 bytes, in the order of this
-// machine's bytes.
+// Where things stand in a head, behind the page's own 16 bytes. Numbers are in
+// the order of this machine's bytes.
 const (
 	headAt       = 16
 	headPageSize = headAt + 8
-	headNumber   = headAt + 48
 	headSum      = headAt + 56 // FNV-1a of what is before it
 	headEnd      = headAt + 64
 )
-
-// firstHeads is the highest number of a head that bbolt writes when it makes the file.
-const firstHeads = 1
 
 // checkHeads refuses a log of which one head is damaged. What else may be wrong
 // with the file bbolt says itself.
@@ -53,17 +49,12 @@ func checkHeads(path string) error {
 	if first.whole == second.whole {
 		return nil
 	}
-	// A start that was cut off while bbolt made the file lost nothing.
-	if max(first.number, second.number) <= firstHeads {
-		return nil
-	}
 	return fmt.Errorf("%w: one of the two heads of %s is not what was written, and the newest write may be in it; restore the directory from a backup", ErrCorrupt, path)
 }
 
 type head struct {
 	whole    bool
-	number   uint64 // of the write that it is of; 0 unless whole
-	pageSize int64
+	pageSize int64 // 0 unless whole
 }
 
 // readHead reads the head of the page that begins at at. One that is not all
@@ -78,5 +69,5 @@ func readHead(file io.ReaderAt, at int64) (head, error) {
 	if binary.NativeEndian.Uint64(page[headSum:]) != sum.Sum64() {
 		return head{}, nil
 	}
-	return head{true, binary.NativeEndian.Uint64(page[headNumber:]), int64(binary.NativeEndian.Uint32(page[headPageSize:]))}, nil
+	return head{true, int64(binary.NativeEndian.Uint32(page[headPageSize:]))}, nil
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
@@ -35,16 +37,15 @@ const lockWait = 100 * time.Millisecond
 // openBolt opens or makes the log in dir. Every write is synced before it returns.
 func openBolt(dir string) (Store, error) {
 	path := filepath.Join(dir, logFile)
+	if err := makeBolt(path); err != nil {
+		return nil, fmt.Errorf("%w: make %s: %w", ErrStore, path, err)
+	}
 	if err := checkHeads(path); err != nil {
 		return nil, err
 	}
 	var store *raftboltdb.BoltStore
 	err := guarded(func() (err error) {
-		store, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
-			Timeout:        lockWait,
-			NoFreelistSync: true, // one page less per write; the list is rebuilt when the file is opened
-			FreelistType:   bbolt.FreelistMapType,
-		}})
+		store, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltOptions()})
 		return err
 	})
 	switch {
@@ -54,6 +55,37 @@ func openBolt(dir string) (Store, error) {
 		return nil, fmt.Errorf("%w: open %s: %w", ErrStore, path, err)
 	}
 	return store, nil
+}
+
+func boltOptions() *bbolt.Options {
+	return &bbolt.Options{
+		Timeout:        lockWait,
+		NoFreelistSync: true, // one page less per write; the list is rebuilt when the file is opened
+		FreelistType:   bbolt.FreelistMapType,
+	}
+}
+
+// makeBolt makes an empty log if there is none, so that after a crash or on a
+// full disk it is there whole or not at all: bbolt opens no half of a file.
+func makeBolt(path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	fresh := path + ".new"
+	if err := removeIfThere(fresh); err != nil { // an earlier start was cut off
+		return err
+	}
+	db, err := bbolt.Open(fresh, 0o600, boltOptions())
+	if err == nil {
+		err = db.Close()
+	}
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return errors.Join(err, removeIfThere(fresh))
+	}
+	return syncDirectory(filepath.Dir(path))
 }
 
 // checkedStore gives raft its store. It adds to every entry and value a
