@@ -91,11 +91,26 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		level: level, log: log, stack: stack{log: log}, failed: make(chan error, 1), issuer: issue.New(),
 	}
 	if err := n.start(ctx); err != nil {
+		err = n.cause(err)
 		stopping, cancel := context.WithTimeout(context.Background(), stopPatience)
 		defer cancel()
 		return nil, errors.Join(err, n.stack.unwind(stopping))
 	}
 	return n, nil
+}
+
+// cause is why a start failed: the disk's failure, rather than what a step of
+// the start made of it.
+func (n *Node) cause(err error) error {
+	if n.replica == nil {
+		return err
+	}
+	select {
+	case cause := <-n.replica.Failed():
+		return cause
+	default:
+		return err
+	}
 }
 
 // start brings up the parts in order: the store first, intake last.
