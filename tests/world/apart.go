@@ -3,6 +3,7 @@ package world
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"syscall"
 	"testing"
@@ -29,7 +30,7 @@ func Apart(t *testing.T, namespaces uintptr) bool {
 		t.Fatal(err)
 	}
 	p := Spawn(t, func(cmd *exec.Cmd) {
-		cmd.Env = append(os.Environ(), apart+"="+t.Name())
+		cmd.Env = append(os.Environ(), apart+"="+t.Name(), builtBefore+"="+builtDir())
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags: syscall.CLONE_NEWUSER | namespaces,
 			// Root there, whoever it is here: only root keeps the right to mount
@@ -43,6 +44,37 @@ func Apart(t *testing.T, namespaces uintptr) bool {
 		t.Errorf("in its own namespaces it failed (%d):\n%s%s", code, p.Stdout, p.Stderr)
 	}
 	return false
+}
+
+// Fill writes a file into dir until its disk has no more than so many bytes
+// left, and returns what removes it.
+func Fill(t testing.TB, dir string, left int64) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "ballast")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for {
+		var disk syscall.Statfs_t
+		if err := syscall.Statfs(dir, &disk); err != nil {
+			t.Fatal(err)
+		}
+		over := int64(disk.Bavail)*disk.Bsize - left
+		if over <= 0 {
+			break
+		}
+		if _, err := file.Write(make([]byte, min(over, 1<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		t.Helper()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // SmallDisk mounts a new file system with so many bytes on a new directory,

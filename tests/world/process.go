@@ -22,6 +22,10 @@ var built struct {
 	paths map[string]string
 }
 
+// builtBefore names, to a test that is Apart, the directory with what was built
+// before it.
+const builtBefore = "CONCORD_TEST_BUILT"
+
 // Binary returns the program of a package of this module, built as what ships
 // is: "cmd/concord".
 func Binary(t testing.TB, pkg string) string {
@@ -30,6 +34,11 @@ func Binary(t testing.TB, pkg string) string {
 	defer built.Unlock()
 	if path := built.paths[pkg]; path != "" {
 		return path
+	}
+	if path := filepath.Join(os.Getenv(builtBefore), filepath.Base(pkg)); filepath.IsAbs(path) {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
 	}
 	if built.dir == "" {
 		dir, err := os.MkdirTemp("", "c")
@@ -50,6 +59,12 @@ func Binary(t testing.TB, pkg string) string {
 	}
 	built.paths[pkg] = path
 	return path
+}
+
+func builtDir() string {
+	built.Lock()
+	defer built.Unlock()
+	return built.dir
 }
 
 func removeBuilt() {
@@ -156,18 +171,26 @@ const up = " is up. "
 // Up waits until a node of the binary serves; it fails the test if it ends before.
 func (p *Process) Up() {
 	p.t.Helper()
+	if !p.Serves() {
+		p.t.Fatalf("the node ended with exit code %d before it served:\n%s", p.Exit(), tail(p.Stderr.String(), 4000))
+	}
+}
+
+// Serves waits until a node of the binary serves, or has ended, and reports which.
+func (p *Process) Serves() bool {
+	p.t.Helper()
 	ctx := Soon(p.t)
 	for {
 		text, more := p.Stdout.now()
 		if strings.Contains(text, up) {
-			return
+			return true
 		}
 		select {
 		case <-more:
 		case <-p.ended:
-			p.t.Fatalf("the node ended with exit code %d before it served:\n%s", p.Exit(), tail(p.Stderr.String(), 4000))
+			return strings.Contains(p.Stdout.String(), up)
 		case <-ctx.Done():
-			p.t.Fatal("the node never served")
+			p.t.Fatal("the node neither served nor ended")
 		}
 	}
 }
