@@ -87,20 +87,21 @@ func (n *Node) serve(ctx context.Context) error {
 	if err := n.openSockets(); err != nil {
 		return err
 	}
-	n.serveOps()
+	n.addresses = Addresses{
+		API: n.doors.api.Addr().String(), Raft: n.replica.Addr().String(),
+		Bundle: n.doors.bundle.Addr().String(), Ops: n.doors.ops.Addr().String(),
+	}
+	// The operations port tells of all the others, so it comes after what it tells of.
 	if err := n.serveBundle(); err != nil {
 		return err
 	}
+	n.serveOps()
 	n.serveAPI()
 	n.serveAdmin()
 	workloads := api.New(api.Options{
 		Grants: n.grants, Attestor: n.attestor, Credentials: unix.Credentials(), Caller: unix.ProcessOf, Log: n.log,
 	})
 	n.stack.run("workload API", n.fail, func(ctx context.Context) error { return workloads.Serve(ctx, n.doors.workload) })
-	n.addresses = Addresses{
-		API: n.doors.api.Addr().String(), Raft: n.replica.Addr().String(),
-		Bundle: n.doors.bundle.Addr().String(), Ops: n.doors.ops.Addr().String(),
-	}
 	return n.dir.write(n.addresses)
 }
 
