@@ -5,10 +5,12 @@ package node
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -124,6 +126,7 @@ func (c Config) Validate() error {
 	if err := spiffeid.ValidatePathSegment(c.NodeName); err != nil || len(c.NodeName) > 128 {
 		wrong("node-name", "%.140q is not a segment of a SPIFFE ID of at most 128 bytes: letters, digits, dot, dash, underscore", c.NodeName)
 	}
+	c.validateAddresses(wrong)
 	c.validateBundle(wrong)
 	c.validateTimes(wrong)
 	switch c.KeyType {
@@ -144,6 +147,20 @@ func (c Config) Validate() error {
 		wrong("log-format", "%q; choose text or json", c.LogFormat)
 	}
 	return errors.Join(errs...)
+}
+
+func (c Config) validateAddresses(wrong func(key, format string, args ...any)) {
+	for _, listen := range []struct{ key, address string }{
+		{"listen-api", c.ListenAPI}, {"listen-raft", c.ListenRaft}, {"listen-bundle", c.ListenBundle}, {"listen-ops", c.ListenOps},
+	} {
+		_, port, err := net.SplitHostPort(listen.address)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			wrong(listen.key, "%.100q is not an address such as 127.0.0.1:8081, or :0 for any free port", listen.address)
+		}
+	}
 }
 
 func (c Config) validateBundle(wrong func(key, format string, args ...any)) {
