@@ -37,7 +37,7 @@ func (n *Node) serveAdmin() {
 			return ctx
 		},
 	}
-	n.stack.run("admin socket's callers", n.fail, split.serve)
+	n.open("admin socket's callers", split.serve)
 	n.serveGRPC("SPIRE API", grpcServer, split.gRPC)
 	n.serveHTTP("REST API", rest, func() error { return rest.Serve(split.rest) })
 }

@@ -181,9 +181,13 @@ type adminInfo struct {
 func (adminInfo) AuthType() string { return "unix peer" }
 
 func (adminCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	admin, ok := conn.(*adminConn)
+	inner := conn
+	if g, ok := conn.(*guest); ok {
+		inner = g.Conn
+	}
+	admin, ok := inner.(*adminConn)
 	if !ok {
-		return nil, nil, fmt.Errorf("not a connection of the admin socket: %T", conn)
+		return nil, nil, fmt.Errorf("not a connection of the admin socket: %T", inner)
 	}
 	return conn, adminInfo{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, admin.caller}, nil
 }

@@ -51,6 +51,6 @@ func (n *Node) serveBundle() error {
 	n.doors.server = endpoint.NewServer(endpoint.Options{
 		Handler: n.doors.endpoint, Certificate: certificate, Profile: n.config.BundleProfile, Log: n.log,
 	})
-	n.stack.run("bundle endpoint", n.fail, func(ctx context.Context) error { return n.doors.server.Serve(ctx, n.doors.bundle) })
+	n.open("bundle endpoint", func(ctx context.Context) error { return n.doors.server.Serve(ctx, n.doors.bundle) })
 	return nil
 }

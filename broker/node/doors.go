@@ -82,8 +82,20 @@ func (n *Node) openSockets() error {
 	return nil
 }
 
-// serve opens every door.
+// doorPatience is how long a stopping node waits for calls that are under way.
+const doorPatience = 2 * time.Second
+
+// open runs the server of a door.
+func (n *Node) open(name string, serve func(context.Context) error) {
+	n.stack.runOn(n.intake, name, n.fail, serve)
+}
+
+// serve opens every door. They are closed together, so that a node stops as fast as
+// the slowest of those whom it lets finish, and not as all of them one after another.
 func (n *Node) serve(ctx context.Context) error {
+	intake, closeAll := context.WithCancel(context.Background())
+	n.intake = intake
+	defer n.stack.push("intake", func(context.Context) error { closeAll(); return nil })
 	if err := n.openSockets(); err != nil {
 		return err
 	}
@@ -101,7 +113,7 @@ func (n *Node) serve(ctx context.Context) error {
 	workloads := api.New(api.Options{
 		Grants: n.grants, Attestor: n.attestor, Credentials: unix.Credentials(), Caller: unix.ProcessOf, Log: n.log,
 	})
-	n.stack.run("workload API", n.fail, func(ctx context.Context) error { return workloads.Serve(ctx, n.doors.workload) })
+	n.open("workload API", func(ctx context.Context) error { return workloads.Serve(ctx, n.doors.workload) })
 	return n.dir.write(n.addresses)
 }
 
@@ -115,15 +127,19 @@ func (n *Node) serveOps() {
 
 // serveGRPC runs a gRPC server as a part of the node.
 func (n *Node) serveGRPC(name string, server *grpc.Server, listener net.Listener) {
-	n.stack.run(name, n.fail, func(ctx context.Context) error {
+	n.open(name, func(ctx context.Context) error {
+		callers := &guests{Listener: listener}
 		ended := make(chan error, 1)
-		go func() { ended <- server.Serve(listener) }()
+		go func() { ended <- server.Serve(callers) }()
 		select {
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
 		}
-		patience := time.AfterFunc(2*time.Second, server.Stop)
+		patience := time.AfterFunc(doorPatience, func() {
+			callers.hangUp()
+			server.Stop()
+		})
 		server.GracefulStop()
 		patience.Stop()
 		<-ended

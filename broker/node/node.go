@@ -49,7 +49,8 @@ type Node struct {
 	log   *slog.Logger
 
 	stack  stack
-	failed chan error // the first machine that ended by itself
+	intake context.Context // ends when the node begins to stop
+	failed chan error      // the first machine that ended by itself
 
 	keys      keyManager
 	trail     *audit.Trail

@@ -56,7 +56,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 
 // serveHTTP runs an HTTP server as a part of the node.
 func (n *Node) serveHTTP(name string, server *http.Server, serve func() error) {
-	n.stack.run(name, n.fail, func(ctx context.Context) error {
+	n.open(name, func(ctx context.Context) error {
 		ended := make(chan error, 1)
 		go func() { ended <- serve() }()
 		select {
@@ -64,7 +64,7 @@ func (n *Node) serveHTTP(name string, server *http.Server, serve func() error) {
 			return err
 		case <-ctx.Done():
 		}
-		patience, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		patience, cancel := context.WithTimeout(context.Background(), doorPatience)
 		defer cancel()
 		if err := server.Shutdown(patience); err != nil {
 			server.Close()

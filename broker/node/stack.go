@@ -50,7 +50,12 @@ type machine struct {
 // run starts a machine and pushes it. A machine that ends by itself with an
 // error ends the node: fail is told.
 func (s *stack) run(name string, fail func(error), loop func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
+	s.runOn(context.Background(), name, fail, loop)
+}
+
+// runOn starts a machine that is also told to stop when base ends.
+func (s *stack) runOn(base context.Context, name string, fail func(error), loop func(context.Context) error) {
+	ctx, cancel := context.WithCancel(base)
 	m := &machine{cancel: cancel}
 	m.done.Go(func() {
 		if err := loop(ctx); err != nil && ctx.Err() == nil {
