@@ -80,8 +80,11 @@ func speakAcross(ctx context.Context, d *demo) error {
 	if d.ledger, err = d.startWorkload(ctx, ledger, "serve", d.bank.workloadSocket()); err != nil {
 		return err
 	}
-	// acme's api has run since before bank was known: the bundle was pushed to it.
-	if err := d.verifyCall(ctx, d.teller, d.bank, "/teller", d.api); err != nil {
+	// acme's api has run since before bank was known: the bundle is pushed to it, as
+	// soon as go-spiffe has come back to the node that was killed.
+	if err := eventually(ctx, 10*time.Second, func(ctx context.Context) error {
+		return d.verifyCall(ctx, d.teller, d.bank, "/teller", d.api)
+	}); err != nil {
 		return err
 	}
 	return d.verifyCall(ctx, d.web, d.acme, "/web", d.ledger)
