@@ -153,9 +153,9 @@ func TestANodeThatCannotRunFails(t *testing.T) {
 	dir := shortDir(t)
 	file := filepath.Join(dir, "c.yaml")
 	writeConfig(t, file, "data-dir: "+filepath.Join(dir, "d")+"\n")
-	got := concord(t.Context(), "", "node", "run", "--config", file, "--listen-ops", "127.0.0.1:99999")
+	got := concord(t.Context(), "", "node", "run", "--config", file, "--listen-ops", "192.0.2.1:8080")
 	if got.code != exitFailed || !strings.Contains(got.err, "listen-ops") {
-		t.Errorf("a port that is none: exit %d: %s", got.code, got.err)
+		t.Errorf("an address of nobody here: exit %d: %s", got.code, got.err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
