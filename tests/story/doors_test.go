@@ -2,6 +2,7 @@ package story
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -317,7 +318,9 @@ func manySelectors(n int) string {
 // post sends a body to the entries of n as it is.
 func post(t *testing.T, n *world.Node, kind, body string) (status int, answer string) {
 	t.Helper()
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", n.Path("admin.sock")) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", n.Path("admin.sock"))
+	}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(world.Soon(t), http.MethodPost, "http://concord/v1/entries", strings.NewReader(body))
 	if err != nil {
