@@ -217,7 +217,7 @@ func TestMalformedBundlesAreRefusedWithThePlace(t *testing.T) {
 	for name, c := range map[string]struct{ document, say string }{
 		"TB_9 no keys":               {`{}`, `"keys" is missing`},
 		"TB_9 null keys":             {`{"keys":null}`, "byte 8"},
-		"TB_21 a member twice":       {`{"keys":[],"keys":[]}`, "byte 11"},
+		"a member twice":             {`{"keys":[],"keys":[]}`, "byte 11"},
 		"TB_6 a sequence of 2^64":    {`{"keys":[],"spiffe_sequence":18446744073709551616}`, "spiffe_sequence"},
 		"TB_4 a negative sequence":   {`{"keys":[],"spiffe_sequence":-1}`, "spiffe_sequence"},
 		"TB_8 a hint that is text":   {`{"keys":[],"spiffe_refresh_hint":"60"}`, "seconds"},

@@ -3,6 +3,11 @@ package story
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,7 +15,11 @@ import (
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/federation"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	svidv1 "github.com/spiffe/spire-api-sdk/proto/spire/api/server/svid/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/concord-id/concord/broker/admin/client"
 	"github.com/concord-id/concord/broker/node"
 	"github.com/concord-id/concord/tests/world"
 )
@@ -53,7 +62,7 @@ var endpoints = map[string]func(testing.TB, string, ...func(*node.Config)) *worl
 	"https_web":    world.StartWeb,
 }
 
-func TestFD_6_GoSPIFFEFetchesTheBundle(t *testing.T) {
+func TestFD_6_ID_20_GoSPIFFEFetchesTheBundle(t *testing.T) {
 	t.Parallel()
 	for profile, start := range endpoints {
 		t.Run(profile, func(t *testing.T) {
@@ -152,5 +161,76 @@ func TestFD_32_GoSPIFFERefusesAnotherEndpointID(t *testing.T) {
 		federation.WithSPIFFEAuth(set, spiffeid.RequireFromString("spiffe://acme.example/spire/other")))
 	if err == nil {
 		t.Error("an endpoint with another ID than the configured one was believed")
+	}
+}
+
+// A partner configures the URL once (SPIFFE Federation §4.3).
+func TestFD_5_TheURLOutlivesRotationsAndRestarts(t *testing.T) {
+	t.Parallel()
+	for profile, start := range endpoints {
+		t.Run(profile, func(t *testing.T) {
+			t.Parallel()
+			acme, bank := world.Start(t, "acme.example"), start(t, "bank.example", laboratory)
+			acme.Admin().Relate(bank.Relationship())
+			url := "https://" + bank.Addresses().Bundle + "/"
+			bank.Config.ListenBundle = bank.Addresses().Bundle
+			for range 2 {
+				bank.Admin().Turn("x509")
+				awaitPrepared(t, bank)
+				if r := acme.Admin().Refresh(bankDomain); r.URL != url || r.Status.State != "active" || r.Status.X509 < 3 {
+					t.Errorf("after a rotation: %+v", r)
+				}
+				bank.Stop()
+				bank.Start()
+				if r := acme.Admin().Refresh(bankDomain); r.URL != url || r.Status.State != "active" || r.Status.LastError != "" {
+					t.Errorf("after a restart: %+v", r)
+				}
+			}
+		})
+	}
+}
+
+// Nothing but X.509- and JWT-SVIDs is issued, and no other key is published.
+func TestID_25_OnlyDocumentsWithASpecificationAreIssued(t *testing.T) {
+	t.Parallel()
+	n, ctx := world.Start(t, "acme.example"), world.Soon(t)
+	_, err := svidv1.NewSVIDClient(n.Dial("admin.sock")).MintWITSVID(ctx, &svidv1.MintWITSVIDRequest{})
+	if status.Code(err) != codes.Unimplemented {
+		t.Errorf("a WIT-SVID: %v", err)
+	}
+	var document struct {
+		Keys []struct {
+			Use string `json:"use"`
+		} `json:"keys"`
+	}
+	if err := json.Unmarshal(n.Admin().Bundle(n.TrustDomain).Document, &document); err != nil || len(document.Keys) != 4 {
+		t.Fatalf("%d keys, %v", len(document.Keys), err)
+	}
+	for _, key := range document.Keys {
+		if key.Use != "x509-svid" && key.Use != "jwt-svid" {
+			t.Errorf("a key is for %q", key.Use)
+		}
+	}
+}
+
+// What a relationship is configured with is changed by administrators alone, is
+// noted with its author, and is shown to nobody else (SPIFFE Federation §7.1).
+func TestFD_45_EndpointParametersAreTheAdministratorsAlone(t *testing.T) {
+	t.Parallel()
+	n, bank := world.Start(t, "acme.example"), world.NewPeer(t, "bank.example", "https_web")
+	n.Admin().Relate(bank.Relationship())
+	if info, err := os.Stat(n.Path("admin.sock")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the admin socket is %v, %v", info.Mode(), err)
+	}
+	var trail client.AuditRecords
+	if err := n.Admin().Try(http.MethodGet, client.Path("audit"), url.Values{"subject": {"relationship/bank.example"}}, nil, &trail); err != nil {
+		t.Fatal(err)
+	}
+	if len(trail.Records) != 1 || !strings.HasPrefix(trail.Records[0].Actor, "unix:uid=") {
+		t.Errorf("the audit trail has %+v", trail.Records)
+	}
+	_, metrics := get(t, n, "/metrics")
+	if host := strings.TrimPrefix(bank.URL, "https://"); strings.Contains(string(metrics), strings.TrimSuffix(host, "/")) {
+		t.Error("the metrics show a peer's URL")
 	}
 }
