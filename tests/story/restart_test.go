@@ -3,6 +3,7 @@ package story
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,11 +12,15 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 
 	"github.com/concord-id/concord/broker/admin/client"
+	"github.com/concord-id/concord/broker/replica"
 	"github.com/concord-id/concord/tests/world"
 )
 
@@ -386,6 +391,63 @@ func TestDamagedDataEndsTheStartAndNamesTheFile(t *testing.T) {
 	n.Start()
 	if got := n.Admin(); got.Authority("x509", "active").ID != root || len(got.Entries()) != 1 {
 		t.Error("the undamaged copy is not what it was")
+	}
+}
+
+// snapshotted makes the newest state of a stopped node a snapshot, of which the
+// log then has nothing more.
+func snapshotted(t *testing.T, n *world.Node, member client.Member) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		_, transport := raft.NewInmemTransport(raft.ServerAddress(member.Address))
+		r, err := replica.Open(t.Context(), replica.Options{
+			Dir: n.Path("private", "raft"), Transport: transport, ID: raft.ServerID(member.ID), Log: slog.New(slog.DiscardHandler),
+			SnapshotEntries: 1, TrailingEntries: 1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WaitLeading(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute) // in which raft looks whether one is due
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestADamagedSnapshotEndsTheStartAndIsNamed(t *testing.T) {
+	t.Parallel()
+	n := world.Start(t, "acme.example")
+	n.Admin().Register(client.Entry{SPIFFEID: n.ID("/billing").String()})
+	root, member := n.Admin().Authority("x509", "active").ID, n.Admin().Status().Members[0]
+	n.Stop()
+	snapshotted(t, n, member)
+	found, err := filepath.Glob(n.Path("private", "raft", "snapshots", "*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("snapshots %q, %v", found, err)
+	}
+	whole, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(*testing.T, string){
+		"its first byte": flip(0), "its last byte": flip(-1), "a byte in the middle": flip(len(whole) / 2), "its end": truncate(int64(len(whole) - 100)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			spoil(t, found[0])
+			if err := n.TryStart(); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(found[0], filepath.Ext(found[0]))) {
+				t.Errorf("got %v, want it to name %s", err, found[0])
+			}
+			if err := os.WriteFile(found[0], whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	n.Start()
+	if got := n.Admin(); got.Authority("x509", "active").ID != root || len(got.Entries()) != 1 {
+		t.Error("from the snapshot alone it is not what it was")
 	}
 }
 

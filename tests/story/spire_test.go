@@ -254,6 +254,41 @@ func TestSPIREBundlesReachWorkloads(t *testing.T) {
 	}
 }
 
+// An operator who moves a domain, or runs a second server in it, publishes that
+// one's keys with ours.
+func TestSPIREAppendedKeysArePublishedAndOutliveARestart(t *testing.T) {
+	t.Parallel()
+	n, ctx := world.Start(t, "acme.example", laboratory), world.Soon(t)
+	other := wireBundle(t, world.NewPeer(t, "acme.example", "https_web"))
+	n.Admin().Register(client.Entry{SPIFFEID: n.ID("/billing").String()})
+	streams := n.WatchX509()
+	streams.Next()
+	appended, err := bundlev1.NewBundleClient(n.Dial("admin.sock")).AppendBundle(ctx, &bundlev1.AppendBundleRequest{
+		X509Authorities: other.X509Authorities, JwtAuthorities: other.JwtAuthorities,
+	})
+	if err != nil || len(appended.X509Authorities) != 3 || len(appended.JwtAuthorities) != 3 {
+		t.Fatalf("appended %v, %v", appended, err)
+	}
+	streams.Until("the appended authority", func(c *workloadapi.X509Context) bool {
+		b, _ := c.Bundles.Get(n.TrustDomain)
+		return len(b.X509Authorities()) == 3
+	})
+	n.Stop()
+	n.Start()
+	if b := admitted(t, n); len(b.X509Authorities()) != 3 || len(b.JWTAuthorities()) != 3 {
+		t.Errorf("after a restart: %d X.509 and %d JWT authorities", len(b.X509Authorities()), len(b.JWTAuthorities()))
+	}
+	// They sign nothing here.
+	source := n.X509Source()
+	svid, err := source.GetX509SVID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := signedBy(t, svid, source); got != n.Admin().Authority("x509", "active").ID {
+		t.Errorf("signed by %s", got)
+	}
+}
+
 func TestSPIREAgentsShowTheNodesOwn(t *testing.T) {
 	t.Parallel()
 	n, ctx := world.Start(t, "acme.example"), world.Soon(t)
