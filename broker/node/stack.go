@@ -26,19 +26,40 @@ func (s *stack) push(name string, stop func(context.Context) error) {
 	s.parts = append(s.parts, part{name, stop})
 }
 
-// unwind stops everything, last in first out, and goes on after a failure.
+// cutOffAfter is how long a part may take to stop when patience has ended.
+const cutOffAfter = time.Second
+
+// unwind stops everything, last in first out, and goes on after a failure. A
+// part that does not stop is left as it is: the process ends.
 func (s *stack) unwind(ctx context.Context) error {
 	var errs []error
 	for i := len(s.parts) - 1; i >= 0; i-- {
 		p := s.parts[i]
 		begun := time.Now()
-		if err := p.stop(ctx); err != nil {
+		if err := p.unwind(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", p.name, err))
 		}
 		s.log.Debug("stopped", "part", p.name, "took", time.Since(begun))
 	}
 	s.parts = nil
 	return errors.Join(errs...)
+}
+
+// unwind stops one part, and waits for it as long as patience lasts.
+func (p part) unwind(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- p.stop(ctx) }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(cutOffAfter):
+		return errors.New("it has not stopped in time and was left")
+	}
 }
 
 // machine is a loop that runs until its context ends.

@@ -73,10 +73,13 @@ func (a *applier) StoreConfiguration(index uint64, members raft.Configuration) {
 	a.onMembers(members)
 }
 
-// Snapshot implements raft.FSM.
+// Snapshot implements raft.FSM. Whoever asked for it waits for an answer, also
+// after an error that ends the process.
 func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 	if err := a.trail.Sync(); err != nil {
-		a.stop.end(fmt.Errorf("the audit trail cannot be synced: %w", err))
+		err = fmt.Errorf("the audit trail cannot be synced: %w; nothing that was acknowledged is lost; see to the disk, then start the node again", err)
+		a.stop.trip(err)
+		return nil, err
 	}
 	a.onSnapshot()
 	return frozen{a.machine.View()}, nil

@@ -1,8 +1,10 @@
 package replica_test
 
 import (
+	"errors"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +22,36 @@ type faultyTrail struct{ fail error }
 func (f *faultyTrail) Append(state.AuditRecord) error  { return f.fail }
 func (f *faultyTrail) Restored(uint64, [32]byte) error { return f.fail }
 func (f *faultyTrail) Sync() error                     { return f.fail }
+
+// unsyncedTrail keeps every record and never brings one to the disk.
+type unsyncedTrail struct {
+	notedTrail
+	fail error
+}
+
+func (u *unsyncedTrail) Sync() error { return u.fail }
+
+// Whoever waits for the snapshot is answered, so that the replica can be closed.
+func TestATrailThatCannotBeSyncedEndsTheReplica(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		_, transport := raft.NewInmemTransport("alone")
+		r := open(t, replica.Options{
+			Dir: dir, Transport: transport, ID: "alone", SnapshotEntries: 4, TrailingEntries: 1,
+			Trail: &unsyncedTrail{fail: syscall.EIO},
+		})
+		leads(t, r)
+		makeDomain(t, r)
+		for n := range 10 {
+			register(t, r, n)
+		}
+		time.Sleep(2 * time.Minute)
+		if err := failure(t, r); !errors.Is(err, syscall.EIO) {
+			t.Errorf("got %v", err)
+		}
+		closeReplica(t, r)
+	})
+}
 
 // notedTrail remembers what it was told.
 type notedTrail struct {
