@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -171,6 +173,50 @@ func TestWhatCannotBeProposedIsRefusedBeforeTheLog(t *testing.T) {
 			_, err := r.Propose(c.ctx, c.act, c.command)
 			wantCode(t, err, c.code)
 		})
+	}
+}
+
+func TestManyProposeAtOnceAndCloseWaitsForThem(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, replica.Options{Dir: dir})
+	leads(t, r)
+	makeDomain(t, r)
+	const callers = 50
+	acknowledged := make(chan int, callers*100)
+	half := make(chan struct{})
+	var working sync.WaitGroup
+	var count atomic.Int64
+	for caller := range callers {
+		working.Go(func() {
+			for n := caller; ; n += callers {
+				if _, err := r.Propose(patience(t), act(request(n)), agent(n)); err != nil {
+					wantUnavailable(t, err)
+					return
+				}
+				acknowledged <- n
+				if count.Add(1) == 4*callers {
+					close(half)
+				}
+			}
+		})
+	}
+	<-half
+	closeReplica(t, r)
+	working.Wait()
+	close(acknowledged)
+	again := open(t, replica.Options{Dir: dir})
+	leads(t, again)
+	for n := range acknowledged {
+		if !has(again, n) {
+			t.Errorf("agent %d was acknowledged and is gone", n)
+		}
+	}
+}
+
+// wantUnavailable is for goroutines that are not the test's own.
+func wantUnavailable(t *testing.T, err error) {
+	if broker.CodeOf(err) != broker.Unavailable {
+		t.Errorf("got %v, want unavailable", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/concord-id/concord/broker"
 	"github.com/concord-id/concord/broker/replica"
+	"github.com/concord-id/concord/broker/state"
 )
 
 // cluster is three members in one process, whose time is the test's.
@@ -22,7 +23,8 @@ type cluster struct {
 	transports []*raft.InmemTransport
 }
 
-func newCluster(t *testing.T, opts replica.Options) *cluster {
+// newCluster opens three members; adapt, if it is not nil, is asked for each.
+func newCluster(t *testing.T, opts replica.Options, adapt func(n int, opts *replica.Options)) *cluster {
 	c := &cluster{t: t}
 	var servers []raft.Server
 	for n := range 3 {
@@ -36,6 +38,9 @@ func newCluster(t *testing.T, opts replica.Options) *cluster {
 		opts := opts
 		opts.Dir, opts.Transport, opts.ID, opts.Servers = t.TempDir(), c.transports[n], servers[n].ID, servers
 		opts.OpenStore = openMemory
+		if adapt != nil {
+			adapt(n, &opts)
+		}
 		c.members = append(c.members, open(t, opts))
 	}
 	return c
@@ -94,7 +99,7 @@ func (c *cluster) agree(index uint64) {
 
 func TestThreeElectLoseTheLeaderElectAndAgree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, replica.Options{})
+		c := newCluster(t, replica.Options{}, nil)
 		first := c.leader()
 		makeDomain(t, c.members[first])
 		c.agree(register(t, c.members[first], 1).Index)
@@ -118,7 +123,7 @@ func TestThreeElectLoseTheLeaderElectAndAgree(t *testing.T) {
 
 func TestAProposalWhoseLeaderIsCutOffHasAnUnknownOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, replica.Options{})
+		c := newCluster(t, replica.Options{}, nil)
 		first := c.leader()
 		makeDomain(t, c.members[first])
 		c.isolate(first)
@@ -136,7 +141,7 @@ func TestAProposalWhoseLeaderIsCutOffHasAnUnknownOutcome(t *testing.T) {
 
 func TestAMemberFarBehindCatchesUpBySnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, replica.Options{SnapshotEntries: 8, TrailingEntries: 2})
+		c := newCluster(t, replica.Options{SnapshotEntries: 8, TrailingEntries: 2}, nil)
 		leader := c.leader()
 		makeDomain(t, c.members[leader])
 		behind := (leader + 1) % 3
@@ -159,7 +164,7 @@ func TestAMemberFarBehindCatchesUpBySnapshot(t *testing.T) {
 
 func TestStalenessIsTheTimeSinceALeaderVouched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, replica.Options{})
+		c := newCluster(t, replica.Options{}, nil)
 		leader := c.leader()
 		makeDomain(t, c.members[leader])
 		time.Sleep(3 * time.Second)
@@ -188,6 +193,48 @@ func TestStalenessIsTheTimeSinceALeaderVouched(t *testing.T) {
 	})
 }
 
+// heldTrail lets nothing through until it is released.
+type heldTrail struct {
+	notedTrail
+	released chan struct{}
+}
+
+func (h *heldTrail) Append(r state.AuditRecord) error {
+	<-h.released
+	return h.notedTrail.Append(r)
+}
+
+// That a leader is heard is not enough: what it vouched for must be applied.
+func TestAMemberThatHearsTheLeaderAndDoesNotKeepUpIsStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var trails []*heldTrail
+		c := newCluster(t, replica.Options{}, func(_ int, opts *replica.Options) {
+			trails = append(trails, &heldTrail{released: make(chan struct{})})
+			opts.Trail = trails[len(trails)-1]
+		})
+		leader := c.leader()
+		slow := (leader + 1) % 3
+		for n, trail := range trails {
+			if n != slow {
+				close(trail.released)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		makeDomain(t, c.members[leader])
+		last := register(t, c.members[leader], 1)
+		time.Sleep(time.Minute)
+		if d, heard := c.members[slow].Staleness(); !heard || d < time.Minute || d > time.Minute+2*time.Second {
+			t.Errorf("it is stale by %s, heard %v", d, heard)
+		}
+		close(trails[slow].released)
+		c.agree(last.Index)
+		time.Sleep(3 * time.Second)
+		if d, _ := c.members[slow].Staleness(); d > 2*time.Second {
+			t.Errorf("after it kept up it is stale by %s", d)
+		}
+	})
+}
+
 func TestAProcessThatHeardNoLeaderSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := []raft.Server{{ID: "n0", Address: "n0"}, {ID: "n1", Address: "n1"}, {ID: "n2", Address: "n2"}}
@@ -205,7 +252,7 @@ func TestAProcessThatHeardNoLeaderSaysSo(t *testing.T) {
 
 func TestALeadersWorkEndsWithItsLeadership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, replica.Options{})
+		c := newCluster(t, replica.Options{}, nil)
 		type turn struct {
 			member int
 			begins bool

@@ -689,7 +689,11 @@ func TestRandomHistories(t *testing.T) {
 			}
 			c := history{t, seen}.command()
 			before := w.machine.View().Own()
-			applied := w.apply(c)
+			act := w.act()
+			if rapid.Bool().Draw(t, "request") { // remembered for an hour, and then forgotten everywhere at once
+				act.RequestID = fmt.Sprint("r", w.index)
+			}
+			applied := w.applyAs(act, c)
 			want := m.apply(c)
 			if have := refusalCode(applied); have != want {
 				t.Fatalf("%T %+v: refused as %q (%v), the model says %q", c, c, have, applied.Refusal, want)
