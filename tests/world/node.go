@@ -80,12 +80,6 @@ func (n *Node) Stop() {
 	n.running = nil
 }
 
-// Wait returns the error for which the running node must stop.
-func (n *Node) Wait() error {
-	n.t.Helper()
-	return n.running.Wait(Soon(n.t))
-}
-
 // Reload gives the running node a configuration that was read again.
 func (n *Node) Reload(c node.Config, err error) { n.running.Reload(c, err) }
 

@@ -110,12 +110,6 @@ func Spawn(t testing.TB, change func(*exec.Cmd), program string, args ...string)
 	return p
 }
 
-// Ended is closed when the program has ended.
-func (p *Process) Ended() <-chan struct{} { return p.ended }
-
-// PID is the program's process ID.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
 // Signal sends a signal to a program that runs.
 func (p *Process) Signal(s os.Signal) {
 	p.t.Helper()
