@@ -255,3 +255,26 @@ func TestALogThatWasLostIsNotBegunAnew(t *testing.T) {
 		}
 	}
 }
+
+// Not even in the part of it that is not used.
+func TestAFlippedBitInTheNodesKeyIsLoud(t *testing.T) {
+	dir := t.TempDir()
+	want, err := replica.EnsureIdentity(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "node.key")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range content {
+		bit := uint(at % 8)
+		flip(t, path, at, bit)
+		got, err := replica.EnsureIdentity(dir)
+		if err == nil && (got != want || at < len(content)-1) || err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("byte %d, bit %d: %s, %v", at, bit, got, err)
+		}
+		flip(t, path, at, bit)
+	}
+}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -72,6 +73,10 @@ func loadIdentity(dir string) (identity, error) {
 	key, ok := parsed.(crypto.Signer)
 	if !ok {
 		return identity{}, fmt.Errorf("%s holds a %T, which cannot sign", path, parsed)
+	}
+	// Not all of it is needed to sign: what is damaged elsewhere is damaged too.
+	if again, err := x509.MarshalPKCS8PrivateKey(key); err != nil || !bytes.Equal(again, block.Bytes) {
+		return identity{}, fmt.Errorf("%w: %s is not as it was written: put back the node's key from where it was copied", ErrCorrupt, path)
 	}
 	return newIdentity(key)
 }
