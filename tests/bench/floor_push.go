@@ -52,7 +52,6 @@ type crowd struct {
 	cancel   context.CancelFunc
 	conns    []*grpc.ClientConn
 	reading  sync.WaitGroup
-	expected atomic.Uint64
 	received atomic.Int64 // messages of the round
 	all      chan struct{}
 	failed   atomic.Pointer[error]

@@ -78,11 +78,11 @@ func read(name, text string) (bug, error) {
 		case key == "test":
 			b.pkg, b.test, _ = strings.Cut(value, " ")
 		default:
-			return b, fmt.Errorf("%s:%d: %q is neither file: nor test:", name, number+1, line)
+			return b, fmt.Errorf("%s:%d: %q says neither file nor test", name, number+1, line)
 		}
 	}
 	if b.what == "" || b.file == "" || b.pkg == "" || b.test == "" {
-		return b, fmt.Errorf("%s: give a sentence, file: and test: PACKAGE NAME", name)
+		return b, fmt.Errorf("%s: a sentence, a line with file and one with test are needed", name)
 	}
 	return b, nil
 }
