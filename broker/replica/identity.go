@@ -68,7 +68,7 @@ func loadIdentity(dir string) (identity, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return identity{}, fmt.Errorf("%s holds no usable key: %w", path, err)
+		return identity{}, fmt.Errorf("%s holds no usable key: %w; put back the node's key from where it was copied", path, err)
 	}
 	key, ok := parsed.(crypto.Signer)
 	if !ok {
