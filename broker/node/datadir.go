@@ -22,6 +22,14 @@ func (d dataDir) admin() string     { return filepath.Join(string(d), "admin.soc
 func (d dataDir) workload() string  { return filepath.Join(string(d), "workload.sock") }
 func (d dataDir) addresses() string { return filepath.Join(string(d), "addresses.json") }
 
+// lostKEK reports whether there is a log, which is made after the key-encryption
+// key, and no such key.
+func (d dataDir) lostKEK() bool {
+	_, log := os.Stat(d.raft())
+	_, kek := os.Stat(d.kek())
+	return log == nil && errors.Is(kek, fs.ErrNotExist)
+}
+
 // maxSocketPath is what the kernel takes (unix(7)): 108 bytes with the final zero.
 const maxSocketPath = 107
 
@@ -99,6 +107,12 @@ func (d dataDir) lock() (*os.File, error) {
 		err = fmt.Errorf("lock the data directory %s: %w", d, err)
 	}
 	return nil, errors.Join(err, file.Close())
+}
+
+// unlock gives the directory back. The lock is taken off before the file is
+// closed: a program that is being started just now has the file until it runs.
+func unlock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 }
 
 // Addresses are what a node really listens on; addresses.json holds them.

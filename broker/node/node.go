@@ -171,7 +171,7 @@ func (n *Node) openData(context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.stack.push("data directory", func(context.Context) error { return lock.Close() })
+	n.stack.push("data directory", func(context.Context) error { return unlock(lock) })
 	if n.config.KeyManager == KeysMemory {
 		n.keys = keys.NewMemory()
 		n.say("Authorities' keys live in this process only (key-manager: memory): they are lost when it ends.")
@@ -198,6 +198,10 @@ func (n *Node) openSealed() (*keys.Sealed, error) {
 			return nil, err
 		}
 		return keys.NewSealedFromText(text, variable)
+	}
+	if n.dir.lostKEK() {
+		return nil, fmt.Errorf("%s holds data, but its key-encryption key %s is missing: restore that file from its copy, or set %s; a new key could not open what is there",
+			n.config.DataDir, n.dir.kek(), variable)
 	}
 	return keys.NewSealed(n.dir.kek())
 }

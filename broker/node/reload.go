@@ -10,14 +10,14 @@ func (n *Node) Reload(config Config, err error) {
 		n.log.Error("the configuration was not taken: it is as before", "error", err)
 		return
 	}
-	if level, err := parseLevel(config.LogLevel); err == nil {
-		n.level.Set(level)
-	}
 	taken := n.config
 	taken.LogLevel = config.LogLevel
 	if !reflect.DeepEqual(taken, config) {
 		n.log.Warn("some settings of the configuration need a restart of this node", "taken", "log-level")
-		return
 	}
+	// Said before the new level may hide it.
 	n.log.Info("the configuration was read again", "log_level", config.LogLevel)
+	if level, err := parseLevel(config.LogLevel); err == nil {
+		n.level.Set(level)
+	}
 }

@@ -62,6 +62,12 @@ func lockDirectory(dir string) (*os.File, error) {
 	return nil, errors.Join(err, file.Close())
 }
 
+// unlockDirectory gives a directory back. The lock is taken off before the file
+// is closed: a program that this process is just starting has the file too.
+func unlockDirectory(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
+}
+
 // writeWhole makes the file path with content and mode 0600, so that after a
 // crash it is there whole or not at all.
 func writeWhole(path string, content []byte) error {

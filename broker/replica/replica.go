@@ -230,7 +230,7 @@ func (r *Replica) release() error {
 		}
 	}
 	if r.lock != nil {
-		errs = append(errs, r.lock.Close())
+		errs = append(errs, unlockDirectory(r.lock))
 	}
 	return errors.Join(errs...)
 }
