@@ -88,6 +88,7 @@ func TestDamagedDataEndsTheStartAndNamesTheFile(t *testing.T) {
 		"the other head of the log":    {"private/raft/log.db", flip(os.Getpagesize() + 20), "damaged"},
 		"an older log":                 {"private/raft/log.db", older, "older copy"},
 		"the key-encryption key":       {"private/kek", flip(3), "key-encryption key"},
+		"the key-encryption key, gone": {"private/kek", remove, "missing"},
 		"the key-encryption key, cut":  {"private/kek", truncate(31), "32"},
 		"the key-encryption key, read": {"private/kek", chmod(0o644), "0600"},
 		"the node's key":               {"private/raft/node.key", flip(40), ""},

@@ -1,6 +1,9 @@
 package powercut
 
-import "syscall"
+import (
+	"path"
+	"syscall"
+)
 
 // Op is a kind of operation that can fail.
 type Op uint8
@@ -14,7 +17,7 @@ const (
 // Fault makes one operation fail, and every later one of the kind on the file.
 type Fault struct {
 	Op   Op
-	File string // its name in its directory
+	File string // its name in its directory, as path.Match has it
 	Nth  int    // the first of them that fails, from 1
 	Err  syscall.Errno
 	Kept bool // it is done nevertheless
@@ -51,7 +54,7 @@ func (d *Disk) Met() bool {
 // fails returns with what an operation on in fails, and whether it is done.
 func (d *Disk) fails(op Op, in *inode) (errno syscall.Errno, kept bool) {
 	for _, f := range d.faults {
-		if f.Op != op || f.File != in.name {
+		if like, err := path.Match(f.File, in.name); f.Op != op || !like || err != nil {
 			continue
 		}
 		if f.Nth--; f.Nth <= 0 {
@@ -60,4 +63,12 @@ func (d *Disk) fails(op Op, in *inode) (errno syscall.Errno, kept bool) {
 		}
 	}
 	return 0, true
+}
+
+// String returns the operation's name.
+func (op Op) String() string {
+	if op == Write {
+		return "write"
+	}
+	return "sync"
 }
