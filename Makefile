@@ -39,6 +39,10 @@ clauses: ## every clause of the SPIFFE specifications, with its tests or why the
 planted: ## known bugs put into the code one at a time: each must be noticed by its test
 	@go run ./tests/planted
 
+.PHONY: crash
+crash: ## N kills under load and CUTS power cuts (default 200 and 0), SEED=1: nothing acknowledged is lost
+	@go run ./tests/crash -kills $(or $(N),200) -cuts $(or $(CUTS),0) -seed $(or $(SEED),1)
+
 .PHONY: crowd
 crowd: ## crowds at full size: 10,000 callers, 4,000 streams, slow readers, idle connections
 	@CONCORD_CROWD=full go test -count=1 -v -timeout 30m -run 'Crowd|Thousand|Streams|Idle' ./tests/attack
