@@ -36,7 +36,7 @@ func build(ctx context.Context, root, out string, edits ...edit) error {
 		args = append(args, "-overlay", overlay)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/concord")...)
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath "+os.Getenv("GOFLAGS"))
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the node: %w\n%s", err, output)
 	}

@@ -175,8 +175,9 @@ func (b bug) try(ctx context.Context, root string) (verdict, detail string, err 
 	if err != nil {
 		return "", "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-count=1", "-timeout", "3m", "-run", b.test, "-v", b.pkg)
-	cmd.Dir = root
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout", "3m", "-run", b.test, "-v", b.pkg)
+	// By the environment, so that programs which the test builds have the bug too.
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOFLAGS=-overlay="+overlay)
 	text, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
 		return "", "", ctx.Err()
