@@ -10,14 +10,17 @@ func (n *Node) Reload(config Config, err error) {
 		n.log.Error("the configuration was not taken: it is as before", "error", err)
 		return
 	}
+	level, err := parseLevel(config.LogLevel)
+	if err != nil {
+		level = n.level.Level()
+	}
+	// What is said of it here is hidden neither by the level before nor by the new one.
+	n.level.Set(min(n.level.Level(), level))
 	taken := n.config
 	taken.LogLevel = config.LogLevel
 	if !reflect.DeepEqual(taken, config) {
 		n.log.Warn("some settings of the configuration need a restart of this node", "taken", "log-level")
 	}
-	// Said before the new level may hide it.
 	n.log.Info("the configuration was read again", "log_level", config.LogLevel)
-	if level, err := parseLevel(config.LogLevel); err == nil {
-		n.level.Set(level)
-	}
+	n.level.Set(level)
 }
