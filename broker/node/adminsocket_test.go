@@ -28,8 +28,8 @@ func TestWhichServerAConnectionIsForIsKnownByItsFirstBytes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				here, there := net.Pipe()
 				defer here.Close()
+				defer there.Close()
 				go func() {
-					defer there.Close()
 					for _, part := range c.said {
 						if _, err := there.Write([]byte(part)); err != nil {
 							return
