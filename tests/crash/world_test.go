@@ -62,7 +62,6 @@ const withoutSync = "CONCORD_TEST_WITHOUT_SYNC"
 // plant makes a node that can be told not to bring its log to the disk. It is
 // built with hasty, because each build takes its time.
 var plant = []edit{
-	{"broker/replica/store.go", "\t\"math\"\n", "\t\"math\"\n\t\"os\"\n"},
 	{"broker/replica/store.go", "raftboltdb.Options{Path: path, ", "raftboltdb.Options{Path: path, NoSync: os.Getenv(\"" + withoutSync + "\") != \"\", "},
 }
 
