@@ -2,7 +2,6 @@ package ca
 
 import (
 	"crypto"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"time"
@@ -28,8 +27,7 @@ type X509Request struct {
 type X509SVID struct {
 	ID           spiffeid.ID
 	Certificates [][]byte // DER, leaf first, the root not included
-	Leaf         *x509.Certificate
-	AuthorityID  string // the root authority that it chains to
+	AuthorityID  string   // the root authority that it chains to
 	NotBefore    time.Time
 	NotAfter     time.Time
 }

@@ -46,7 +46,7 @@ func (n *Node) serverCertificate() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign this node's own certificate: %w", err)
 	}
-	n.server.certificate = &tls.Certificate{Certificate: svid.Certificates, PrivateKey: key, Leaf: svid.Leaf}
+	n.server.certificate = &tls.Certificate{Certificate: svid.Certificates, PrivateKey: key}
 	n.server.authority = svid.AuthorityID
 	n.server.renewAt = now.Add(svid.NotAfter.Sub(now) / 2)
 	return n.server.certificate, nil

@@ -188,5 +188,5 @@ func leaf(t testing.TB, c *memcluster.Cluster) *x509.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return svid.Leaf
+	return parsed(t, svid)
 }

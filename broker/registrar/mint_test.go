@@ -64,7 +64,7 @@ func TestMintX509TakesNameAndKeyFromTheCSRAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := svid.Leaf
+	leaf := parsed(t, svid)
 	if svid.ID.String() != "spiffe://acme.example/db" || leaf.IsCA || leaf.DNSNames[0] != "db.acme.example" || leaf.Subject.CommonName != "db" {
 		t.Errorf("minted %s, %v, CA %v, subject %s", svid.ID, leaf.DNSNames, leaf.IsCA, leaf.Subject)
 	}
@@ -182,4 +182,14 @@ func TestANodeThatCannotSignIsUnavailable(t *testing.T) {
 	if !errors.Is(err, broken) || broker.CodeOf(err) != "" {
 		t.Errorf("error is %v, want an internal one", err)
 	}
+}
+
+// parsed is the leaf of an SVID.
+func parsed(t testing.TB, svid ca.X509SVID) *x509.Certificate {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(svid.Certificates[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
 }

@@ -161,7 +161,7 @@ func TestTokensThatAreNotMade(t *testing.T) {
 func TestID_15_LongIDsInBothKinds(t *testing.T) {
 	i, _ := ready(t, ca.P256)
 	long := spiffeid.RequireFromString("spiffe://acme.example/" + strings.Repeat("x", 2048-len("spiffe://acme.example/")))
-	if svid := x509SVID(t, i, ca.X509Request{ID: long, PublicKey: ecKey(t, elliptic.P256()).Public(), TTL: time.Hour}); svid.Leaf.URIs[0].String() != long.String() {
+	if svid := x509SVID(t, i, ca.X509Request{ID: long, PublicKey: ecKey(t, elliptic.P256()).Public(), TTL: time.Hour}); chain(t, svid)[0].URIs[0].String() != long.String() {
 		t.Error("the X.509-SVID has another ID")
 	}
 	token, err := i.JWTSVID(ca.JWTRequest{ID: long, Audience: []string{"bank"}, TTL: time.Minute}, began)

@@ -37,14 +37,9 @@ func (i *Issuer) X509SVID(req ca.X509Request, now time.Time) (ca.X509SVID, error
 	if err != nil {
 		return ca.X509SVID{}, fmt.Errorf("sign an X.509-SVID for %s: %w", req.ID, err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return ca.X509SVID{}, fmt.Errorf("read back the X.509-SVID for %s: %w", req.ID, err)
-	}
 	return ca.X509SVID{
 		ID:           req.ID,
 		Certificates: [][]byte{der, in.cert.Raw},
-		Leaf:         cert,
 		AuthorityID:  in.authorityID,
 		NotBefore:    l.notBefore,
 		NotAfter:     l.notAfter,

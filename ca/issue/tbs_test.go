@@ -49,11 +49,11 @@ func TestTheSignedBytesAreThoseOfCreateCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %d: %+v: %v", seed, req, err)
 			}
-			want := createCertificate(t, in, key, req, svid.Leaf.SerialNumber, now)
-			if !bytes.Equal(svid.Leaf.RawTBSCertificate, want.RawTBSCertificate) {
-				t.Fatalf("seed %d: for %+v\nsigned %x\nwant   %x", seed, req, svid.Leaf.RawTBSCertificate, want.RawTBSCertificate)
+			want := createCertificate(t, in, key, req, chain(t, svid)[0].SerialNumber, now)
+			if !bytes.Equal(chain(t, svid)[0].RawTBSCertificate, want.RawTBSCertificate) {
+				t.Fatalf("seed %d: for %+v\nsigned %x\nwant   %x", seed, req, chain(t, svid)[0].RawTBSCertificate, want.RawTBSCertificate)
 			}
-			if err := svid.Leaf.CheckSignatureFrom(in.Certificate()); err != nil {
+			if err := chain(t, svid)[0].CheckSignatureFrom(in.Certificate()); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 		}

@@ -53,8 +53,8 @@ func TestLeafProfile(t *testing.T) {
 	i, root := ready(t, ca.P256)
 	key := ecKey(t, elliptic.P256())
 	svid := x509SVID(t, i, ca.X509Request{ID: web, PublicKey: key.Public(), TTL: time.Hour, DNSNames: []string{"web.acme.example", "web"}})
-	ofRSA := x509SVID(t, i, ca.X509Request{ID: web, PublicKey: rsaKey(t).Public(), TTL: time.Hour}).Leaf
-	leaf, in := svid.Leaf, i.X509().Certificate()
+	ofRSA := chain(t, x509SVID(t, i, ca.X509Request{ID: web, PublicKey: rsaKey(t).Public(), TTL: time.Hour}))[0]
+	leaf, in := chain(t, svid)[0], i.X509().Certificate()
 	for name, good := range map[string]bool{
 		"XS_1 exactly one URI SAN":              len(leaf.URIs) == 1 && leaf.URIs[0].String() == web.String(),
 		"XS_10 cA is false, and said":           leaf.BasicConstraintsValid && !leaf.IsCA && extension(leaf, 2, 5, 29, 19).Critical,
@@ -101,19 +101,19 @@ func extension(cert *x509.Certificate, oid ...int) *pkix.Extension {
 func TestXS_4_SANIsCriticalWhenTheSubjectIsEmpty(t *testing.T) {
 	i, root := ready(t, ca.P256)
 	req := ca.X509Request{ID: web, PublicKey: ecKey(t, elliptic.P256()).Public(), TTL: time.Hour}
-	if san := extension(x509SVID(t, i, req).Leaf, 2, 5, 29, 17); san == nil || san.Critical {
+	if san := extension(chain(t, x509SVID(t, i, req))[0], 2, 5, 29, 17); san == nil || san.Critical {
 		t.Errorf("with the default subject: %+v", san)
 	}
 	req.Subject = &pkix.Name{}
 	empty := x509SVID(t, i, req)
-	if san := extension(empty.Leaf, 2, 5, 29, 17); san == nil || !san.Critical {
+	if san := extension(chain(t, empty)[0], 2, 5, 29, 17); san == nil || !san.Critical {
 		t.Errorf("with an empty subject: %+v", san)
 	}
 	if _, _, err := x509svid.Verify(chain(t, empty), bundleOf(root), x509svid.WithTime(began)); err != nil {
 		t.Error(err)
 	}
 	req.Subject = &pkix.Name{Country: []string{"DE"}, CommonName: "ops"}
-	if got := x509SVID(t, i, req).Leaf.Subject.String(); got != "CN=ops,C=DE" {
+	if got := chain(t, x509SVID(t, i, req))[0].Subject.String(); got != "CN=ops,C=DE" {
 		t.Errorf("a minted subject became %s", got)
 	}
 	req.Subject = &pkix.Name{CommonName: strings.Repeat("n", ca.MaxSubjectBytes)}
@@ -126,8 +126,8 @@ func TestTheCommonNameIsBounded(t *testing.T) {
 	i, _ := ready(t, ca.P256)
 	long := strings.Repeat("a", 60) + ".example"
 	svid := x509SVID(t, i, ca.X509Request{ID: web, PublicKey: ecKey(t, elliptic.P256()).Public(), TTL: time.Hour, DNSNames: []string{long}})
-	if svid.Leaf.Subject.String() != "O=Concord" || svid.Leaf.DNSNames[0] != long {
-		t.Errorf("subject %s, DNS names %v", svid.Leaf.Subject, svid.Leaf.DNSNames)
+	if chain(t, svid)[0].Subject.String() != "O=Concord" || chain(t, svid)[0].DNSNames[0] != long {
+		t.Errorf("subject %s, DNS names %v", chain(t, svid)[0].Subject, chain(t, svid)[0].DNSNames)
 	}
 }
 
