@@ -34,7 +34,7 @@ var repeatable = []string{"selector", "federates_with"}
 
 // routes are all there are; docs/api/openapi.yaml describes the same ones.
 func (s *server) routes() []route {
-	return slices.Concat(s.nodeRoutes(), s.entryRoutes(), s.federationRoutes(), s.authorityRoutes())
+	return slices.Concat(s.nodeRoutes(), s.entryRoutes(), s.federationRoutes(), s.authorityRoutes(), s.clusterRoutes())
 }
 
 // nodeRoutes are about the node, the domain as a whole, and what it signs.
@@ -93,6 +93,16 @@ func (s *server) authorityRoutes() []route {
 		{http.MethodPost, "/authorities/{use}/{id}/activate", s.activate, append([]string{"force"}, dryRun...), false},
 		{http.MethodPost, "/authorities/{use}/{id}/taint", s.taint, dryRun, false},
 		{http.MethodPost, "/authorities/{use}/{id}/revoke", s.revoke, dryRun, false},
+	}
+}
+
+// clusterRoutes are about the members.
+func (s *server) clusterRoutes() []route {
+	return []route{
+		{http.MethodGet, "/cluster", s.cluster, nil, false},
+		{http.MethodPost, "/cluster/tokens", s.createJoinToken, dryRun, true},
+		{http.MethodDelete, "/cluster/members/{member}", s.removeMember, append([]string{"compromised"}, dryRun...), false},
+		{http.MethodPost, "/cluster/transfer", s.transfer, append([]string{"to"}, dryRun...), false},
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *server) status(ctx context.Context, who broker.Caller, _ *request) (any
 	}
 	maps.Copy(out.Addresses, st.Node.Addresses)
 	for _, m := range st.Node.Members {
-		out.Members = append(out.Members, client.Member{ID: m.ID, Address: m.Address, Voter: m.Voter})
+		out.Members = append(out.Members, client.Member{ID: m.ID, Name: m.Name, Address: m.Address, Voter: m.Voter})
 	}
 	return out, nil
 }

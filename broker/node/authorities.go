@@ -10,7 +10,6 @@ import (
 	"github.com/concord-id/concord/broker/replica"
 	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
-	"github.com/concord-id/concord/ca/issue"
 )
 
 // authorities is the truth about signing authorities, as the machines of ca
@@ -76,13 +75,6 @@ func (n *Node) act(cause string) broker.Act {
 	return broker.Act{Actor: "node:" + n.config.NodeName, Cause: cause, RequestID: newUUID(), At: time.Now()}
 }
 
-// alone is a cluster of one: its clock is the majority, and what it has applied
-// every member has.
-type alone struct{}
-
-func (alone) ClocksAgree() error        { return nil }
-func (alone) Spread(ca.Authority) error { return nil }
-
 // keyMaker makes authorities for the registrar.
 type keyMaker struct{ n *Node }
 
@@ -93,9 +85,4 @@ func (k keyMaker) NewAuthority(_ context.Context, use ca.Use, kind ca.KeyType) (
 	}
 	settings, _ := k.n.replica.View().Domain()
 	return domain.NewAuthority(use, settings.Settings.RootTTL, time.Now())
-}
-
-// rootSigner signs this node's intermediate: the only member leads.
-func (n *Node) rootSigner() issue.RootSigner {
-	return issue.LocalRoot{Domain: n.domain, Ledger: n.authorities()}
 }

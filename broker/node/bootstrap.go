@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/concord-id/concord/attest"
+	"github.com/concord-id/concord/broker"
 	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
 	"github.com/concord-id/concord/ca/issue"
@@ -61,12 +63,74 @@ func (n *Node) settle(ctx context.Context) error {
 		return fmt.Errorf("node-name: %w", err)
 	}
 	n.truth.agent = agent
-	if domain.Settings != n.config.settings() {
-		if _, err := n.replica.Propose(ctx, n.act("the configuration of this node"), state.PutSettings{Settings: n.config.settings()}); err != nil {
-			return fmt.Errorf("bring the domain's settings up to date: %w", err)
-		}
+	if err := n.bringSettings(ctx, domain.Settings); err != nil {
+		return fmt.Errorf("bring the domain's settings up to date: %w", err)
+	}
+	if err := n.register(ctx); err != nil {
+		return err
 	}
 	return n.registerAgent(ctx)
+}
+
+// bringSettings makes the domain's settings those of this node's configuration,
+// if that changed since this node was started last: several members may be
+// configured differently, and the newest word of a person counts, not the newest
+// start of a process.
+func (n *Node) bringSettings(ctx context.Context, current state.Settings) error {
+	wanted := n.config.settings()
+	if me, known := n.replica.View().Member(string(n.replica.ID())); current == wanted || known && me.Settings == settingsDigest(wanted) {
+		return nil
+	}
+	return n.insist(ctx, "the configuration of this node", state.PutSettings{Settings: wanted})
+}
+
+// settingsDigest stands for settings in a member's record.
+func settingsDigest(s state.Settings) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%+v", s))
+}
+
+// start is the record of this start of this node, and who made it: however often
+// it is proposed, it is one start.
+func (n *Node) startRecord() (broker.Act, state.PutMember) {
+	act := n.act("a start of this node")
+	act.RequestID = fmt.Sprintf("start.%s.%d", n.replica.ID(), n.replica.Incarnation())
+	return act, state.PutMember{Member: state.Member{
+		ID: string(n.replica.ID()), Name: n.config.NodeName, Address: string(n.replica.Advertised()), Incarnation: n.replica.Incarnation(),
+		Version: n.version, Commands: state.NewestCommand, Settings: settingsDigest(n.config.settings()),
+	}}
+}
+
+// register records this start.
+func (n *Node) register(ctx context.Context) error {
+	act, record := n.startRecord()
+	if err := n.insistAs(ctx, act, record); err != nil {
+		return fmt.Errorf("register this start: %w", err)
+	}
+	return nil
+}
+
+// insist proposes until it is decided: a cluster whose leader changes, or that
+// is short of members for a while, is waited for.
+func (n *Node) insist(ctx context.Context, cause string, c state.Command) error {
+	return n.insistAs(ctx, n.act(cause), c)
+}
+
+func (n *Node) insistAs(ctx context.Context, act broker.Act, c state.Command) error {
+	for {
+		applied, err := n.replica.Propose(ctx, act, c)
+		if err == nil {
+			return n.replica.WaitIndex(ctx, applied.Index)
+		}
+		if broker.CodeOf(err) != broker.Unavailable || n.replica.Stopped() {
+			return err
+		}
+		n.log.Warn("waiting for a leader", "to", act.Cause, "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(leaderLook):
+		}
+	}
 }
 
 // checkKeys refuses keys that this node cannot open and never will: it would run
@@ -127,7 +191,7 @@ func (n *Node) registerAgent(ctx context.Context) error {
 	if known, ok := n.replica.View().Agent(agent.ID); ok && known.Version == agent.Version {
 		return nil
 	}
-	if _, err := n.replica.Propose(ctx, n.act("this node's own agent"), state.PutAgent{Agent: agent}); err != nil {
+	if err := n.insist(ctx, "this node's own agent", state.PutAgent{Agent: agent}); err != nil {
 		return fmt.Errorf("register this node's agent: %w", err)
 	}
 	return nil

@@ -29,9 +29,11 @@ type Config struct {
 	NodeName    string // node-name; a segment of this node's agent ID
 
 	ListenAPI    string // listen-api: gRPC over TLS
-	ListenRaft   string // listen-raft
+	ListenRaft   string // listen-raft: from other members
 	ListenBundle string // listen-bundle: the bundle endpoint
 	ListenOps    string // listen-ops: /live, /ready, /metrics
+
+	AdvertiseRaft string // advertise-raft: where other members reach listen-raft; "": found out
 
 	AdminGID int // admin-gid: the group that may administer; -1: the node's own user only
 

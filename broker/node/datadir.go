@@ -16,7 +16,9 @@ type dataDir string
 
 func (d dataDir) private() string   { return filepath.Join(string(d), "private") }
 func (d dataDir) raft() string      { return filepath.Join(d.private(), "raft") }
+func (d dataDir) log() string       { return filepath.Join(d.raft(), "log.db") }
 func (d dataDir) kek() string       { return filepath.Join(d.private(), "kek") }
+func (d dataDir) removal() string   { return filepath.Join(d.private(), "removed") }
 func (d dataDir) audit() string     { return filepath.Join(d.private(), "audit") }
 func (d dataDir) admin() string     { return filepath.Join(string(d), "admin.sock") }
 func (d dataDir) workload() string  { return filepath.Join(string(d), "workload.sock") }
@@ -25,7 +27,7 @@ func (d dataDir) addresses() string { return filepath.Join(string(d), "addresses
 // lostKEK reports whether there is a log, which is made after the key-encryption
 // key, and no such key.
 func (d dataDir) lostKEK() bool {
-	_, log := os.Stat(d.raft())
+	_, log := os.Stat(d.log())
 	_, kek := os.Stat(d.kek())
 	return log == nil && errors.Is(kek, fs.ErrNotExist)
 }

@@ -18,11 +18,11 @@ import (
 
 // doors are what a node listens on.
 type doors struct {
-	api, bundle, ops net.Listener
-	admin            net.Listener
-	workload         *unix.Listener
-	endpoint         *endpoint.Handler
-	server           *endpoint.Server
+	api, bundle, ops, raft net.Listener
+	admin                  net.Listener
+	workload               *unix.Listener
+	endpoint               *endpoint.Handler
+	server                 *endpoint.Server
 }
 
 // openDoors takes every address before anything else is done, so that one that
@@ -35,6 +35,7 @@ func (n *Node) openDoors(context.Context) error {
 		{"listen-api", n.config.ListenAPI, &n.doors.api},
 		{"listen-bundle", n.config.ListenBundle, &n.doors.bundle},
 		{"listen-ops", n.config.ListenOps, &n.doors.ops},
+		{"listen-raft", n.config.ListenRaft, &n.doors.raft},
 	} {
 		listener, err := listen(door.key, door.address)
 		if err != nil {

@@ -10,21 +10,19 @@ import (
 	"os"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/concord-id/concord/attest/process/unix"
 	"github.com/concord-id/concord/broker/audit"
 	"github.com/concord-id/concord/broker/registrar"
 	"github.com/concord-id/concord/broker/replica"
 	"github.com/concord-id/concord/ca/issue"
-	"github.com/concord-id/concord/ca/keys"
 	"github.com/concord-id/concord/ca/rotate"
 	"github.com/concord-id/concord/federation/fetch"
 	"github.com/concord-id/concord/workload/grant"
 )
 
 const (
-	// leaderPatience is how long the first start waits for a leader. The only
-	// member of a cluster elects itself in well under a second.
-	leaderPatience = 30 * time.Second
 	// stopPatience bounds a graceful stop; what has not ended by then is cut off.
 	stopPatience = 10 * time.Second
 )
@@ -33,6 +31,7 @@ const (
 type Options struct {
 	Config  Config
 	Version string
+	Join    string    // a join token: become a member of the cluster that it names; "" or already one: nothing
 	Out     io.Writer // what a person should read at the start
 	Log     io.Writer // the log, in Config's format
 }
@@ -42,6 +41,7 @@ type Node struct {
 	config  Config
 	dir     dataDir
 	version string
+	token   string
 	out     io.Writer
 	started time.Time
 
@@ -52,7 +52,7 @@ type Node struct {
 	intake context.Context // ends when the node begins to stop
 	failed chan error      // the first machine that ended by itself
 
-	keys      keyManager
+	keys      issue.Keys
 	trail     *audit.Trail
 	replica   *replica.Replica
 	truth     truth
@@ -67,11 +67,9 @@ type Node struct {
 	doors     doors
 	server    serverSVID
 	addresses Addresses
-}
 
-// keyManager keeps the private keys of the domain's authorities.
-type keyManager interface {
-	issue.Keys
+	roll     roll          // what the leader has heard of the others
+	admitted chan struct{} // rings when a node was let in
 }
 
 // Start starts a node and returns once it serves. What was started before a
@@ -88,8 +86,9 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	level.Set(parsed)
 	log := newLog(o.Log, o.Config.LogFormat, level).With("node", o.Config.NodeName)
 	n := &Node{
-		config: o.Config, dir: dataDir(o.Config.DataDir), version: o.Version, out: o.Out, started: time.Now(),
+		config: o.Config, dir: dataDir(o.Config.DataDir), version: o.Version, token: o.Join, out: o.Out, started: time.Now(),
 		level: level, log: log, stack: stack{log: log}, failed: make(chan error, 1), issuer: issue.New(),
+		admitted: make(chan struct{}, 1),
 	}
 	if err := n.start(ctx); err != nil {
 		err = n.cause(err)
@@ -117,7 +116,7 @@ func (n *Node) cause(err error) error {
 // start brings up the parts in order: the store first, intake last.
 func (n *Node) start(ctx context.Context) error {
 	for _, part := range []func(context.Context) error{
-		n.openData, n.openDoors, n.openReplica, n.lead, n.startMachines, n.awaitIssuer, n.serve,
+		n.openData, n.openDoors, n.join, n.openKeys, n.openReplica, n.awaitLeader, n.startMachines, n.awaitIssuer, n.serve,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -146,6 +145,7 @@ func (n *Node) Stop() error {
 	n.log.Info("stopping")
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
+	n.handLeadershipOn(ctx)
 	err := n.stack.unwind(ctx)
 	n.log.Info("stopped")
 	return err
@@ -162,7 +162,7 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// openData makes the data directory this process's own and opens the key manager.
+// openData makes the data directory this process's own.
 func (n *Node) openData(context.Context) error {
 	if err := n.dir.prepare(); err != nil {
 		return err
@@ -172,38 +172,10 @@ func (n *Node) openData(context.Context) error {
 		return err
 	}
 	n.stack.push("data directory", func(context.Context) error { return unlock(lock) })
-	if n.config.KeyManager == KeysMemory {
-		n.keys = keys.NewMemory()
-		n.say("Authorities' keys live in this process only (key-manager: memory): they are lost when it ends.")
-		return nil
-	}
-	sealed, err := n.openSealed()
-	if err != nil {
-		return err
-	}
-	n.keys = sealed
-	if sealed.Made() {
-		n.say("Made a key-encryption key: %s. Whoever has it and the data can open every authority; a backup does not contain it, so keep a copy apart.", sealed.Source())
-	} else {
-		n.say("The key-encryption key is %s.", sealed.Source())
+	if _, err := os.Stat(n.dir.removal()); err == nil {
+		return errRemoved
 	}
 	return nil
-}
-
-func (n *Node) openSealed() (*keys.Sealed, error) {
-	const variable = "CONCORD_KEK"
-	if text, set := os.LookupEnv(variable); set {
-		// What this process starts must not inherit it.
-		if err := os.Unsetenv(variable); err != nil {
-			return nil, err
-		}
-		return keys.NewSealedFromText(text, variable)
-	}
-	if n.dir.lostKEK() {
-		return nil, fmt.Errorf("%s holds data, but its key-encryption key %s is missing: restore that file from its copy, or set %s; a new key could not open what is there",
-			n.config.DataDir, n.dir.kek(), variable)
-	}
-	return keys.NewSealed(n.dir.kek())
 }
 
 // openReplica opens the log and the audit trail that follows it.
@@ -215,46 +187,13 @@ func (n *Node) openReplica(ctx context.Context) error {
 	n.trail = trail
 	n.stack.push("audit trail", func(context.Context) error { return trail.Close() })
 	n.replica, err = replica.Open(ctx, replica.Options{
-		Dir: n.dir.raft(), Log: n.log, Trail: trail, ListenAddr: n.config.ListenRaft,
+		Dir: n.dir.raft(), Log: n.log, Trail: trail, Listener: n.doors.raft, Advertise: raft.ServerAddress(n.advertised()),
 	})
 	if err != nil {
 		return fmt.Errorf("open the data in %s: %w", n.config.DataDir, err)
 	}
 	n.stack.push("replica", func(context.Context) error { return n.replica.Close() })
 	n.truth = truth{replica: n.replica, maxStaleness: n.config.MaxStaleness}
-	return nil
-}
-
-// lead waits until this node, the only member, leads, and sets up what is not there yet.
-func (n *Node) lead(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, leaderPatience, fmt.Errorf("no leader after %s", leaderPatience))
-	defer cancel()
-	leading := make(chan error, 1)
-	go func() { leading <- n.replica.WaitLeading(ctx) }()
-	select {
-	case err := <-n.replica.Failed():
-		cancel()
-		<-leading
-		return err
-	case err := <-leading:
-		if err != nil {
-			return fmt.Errorf("wait for a leader: %w", context.Cause(ctx))
-		}
-	}
-	if err := n.checkTrail(); err != nil {
-		return err
-	}
-	return n.settle(ctx)
-}
-
-// checkTrail refuses a log that ends before the audit trail, whose records are
-// only of what was in the log: a part of it was lost, or an older copy put back.
-func (n *Node) checkTrail() error {
-	recorded, _ := n.trail.Position()
-	if held := n.replica.View().Index(); recorded > held {
-		return fmt.Errorf("the audit trail in %s has a record of log entry %d, and the log in %s ends with entry %d: a part of the log is missing, or an older copy was put back; restore the log, or move %s away to go on without the rest",
-			n.dir.audit(), recorded, n.dir.raft(), held, n.dir.audit())
-	}
 	return nil
 }
 
@@ -266,15 +205,16 @@ func (n *Node) startMachines(context.Context) error {
 	}
 	n.grants = grant.New(grant.Options{Source: n.truth, Signer: signer{n}, Log: n.log})
 	n.keeper = issue.NewKeeper(issue.Options{
-		Issuer: n.issuer, Domain: n.domain, Ledger: n.authorities(), Root: n.rootSigner(), Log: n.log, Turned: n.turned,
+		Issuer: n.issuer, Domain: n.domain, Ledger: n.authorities(), Root: leaderRoot{n}, Log: n.log, Turned: n.turned,
 	})
-	n.pool = fetch.New(fetch.Options{Ledger: peers{n.truth}, Store: bundleStore{n}, Log: n.log, DenyNetworks: denied})
+	n.pool = fetch.New(fetch.Options{Ledger: peers{truth: n.truth, me: n.replica.ID()}, Store: bundleStore{n}, Log: n.log, DenyNetworks: denied})
 	n.attestor = unix.NewAttestor(unix.Options{})
 	n.registrar = registrar.New(registrar.Parts{
-		Ledger: n.replica, Peers: n.pool, Signer: signer{n}, Keys: keyMaker{n},
-		Trail: trailReader{n.trail}, Node: n.status, Staleness: n.config.MaxStaleness, Log: n.log, Level: n.level,
+		Ledger: n.replica, Peers: &polls{n: n}, Signer: signer{n}, Keys: keyMaker{n},
+		Trail: trailReader{n.trail}, Cluster: membership{n}, Node: n.status, Staleness: n.config.MaxStaleness, Log: n.log, Level: n.level,
 	})
-	turner := rotate.New(turning{n.authorities(), n}, n.domain, alone{}, n.log)
+	turner := rotate.New(turning{n.authorities(), n}, n.domain, company{n}, n.log)
+	n.answer()
 
 	n.stack.run("key keeper", n.fail, n.keeper.Run)
 	n.stack.run("grants", n.fail, n.grants.Run)
@@ -290,6 +230,8 @@ func (n *Node) startMachines(context.Context) error {
 		return n.replica.WhileLeading(ctx, func(ctx context.Context) { n.replaceLost(ctx) })
 	})
 	n.stack.run("pollers", n.fail, n.pool.Run)
+	n.stack.run("care of the members", n.fail, func(ctx context.Context) error { return n.replica.WhileLeading(ctx, n.tend) })
+	n.stack.run("removal", n.fail, n.watchRemoval)
 	return nil
 }
 
@@ -306,7 +248,7 @@ func (n *Node) say(format string, args ...any) { fmt.Fprintf(n.out, format+"\n",
 // greet says what runs and what to try.
 func (n *Node) greet() {
 	td := n.domain.TrustDomain.Name()
-	if n.config.TrustDomain == "" {
+	if n.config.TrustDomain == "" && n.token == "" {
 		n.say("No trust domain was given: this one is called %s and stays so in %s.", td, n.config.DataDir)
 	}
 	n.say("Trust domain %s is up. Bundle endpoint: https://%s/ (%s). Health: http://%s/ready", td, n.addresses.Bundle, n.config.BundleProfile, n.addresses.Ops)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/concord-id/concord/attest"
@@ -117,10 +118,14 @@ func (s signer) JWTSVID(r ca.JWTRequest) (ca.JWTSVID, error) {
 	return s.n.jwtSVID(r)
 }
 
-// peers is the truth as pollers want it.
-type peers struct{ truth }
+// peers is the truth as this node's pollers want it: the relationships are those
+// that this member follows.
+type peers struct {
+	truth
+	me raft.ServerID
+}
 
-func (p peers) View() fetch.View { return peerView{p.replica.View()} }
+func (p peers) View() fetch.View { return peerView{p.replica.View(), p.me} }
 
 func (p peers) Watch() fetch.Watcher {
 	w := &peerWatcher{feed: p.replica.Feed().Watch()}
@@ -148,7 +153,7 @@ func (w *peerWatcher) Wait(ctx context.Context) (fetch.Change, error) {
 	if err != nil {
 		return fetch.Change{}, err
 	}
-	out := fetch.Change{Everything: c.Everything, Relationships: c.Relationships, Bundles: c.Bundles}
+	out := fetch.Change{Everything: c.Everything || c.Duties || c.Members, Relationships: c.Relationships, Bundles: c.Bundles}
 	if domain, ok := view.Domain(); ok && c.Own {
 		out.Bundles = append(slices.Clone(out.Bundles), domain.TrustDomain)
 	}
@@ -158,8 +163,13 @@ func (w *peerWatcher) Wait(ctx context.Context) (fetch.Change, error) {
 // Close has nothing to give back: a feed's watcher holds nothing.
 func (w *peerWatcher) Close() {}
 
-// peerView is one View for pollers.
-type peerView struct{ view *state.View }
+// peerView is one View for the pollers of one member.
+type peerView struct {
+	view *state.View
+	me   raft.ServerID
+}
+
+func (v peerView) mine(td spiffeid.TrustDomain) bool { return follower(v.view, td) == v.me }
 
 func (v peerView) TrustDomain() spiffeid.TrustDomain {
 	domain, _ := v.view.Domain()
@@ -167,10 +177,19 @@ func (v peerView) TrustDomain() spiffeid.TrustDomain {
 }
 
 func (v peerView) Relationships() []federation.Relationship {
-	return slices.Collect(v.view.Relationships())
+	var mine []federation.Relationship
+	for r := range v.view.Relationships() {
+		if v.mine(r.TrustDomain) {
+			mine = append(mine, r)
+		}
+	}
+	return mine
 }
 
 func (v peerView) Relationship(td spiffeid.TrustDomain) (federation.Relationship, bool) {
+	if !v.mine(td) {
+		return federation.Relationship{}, false
+	}
 	return v.view.Relationship(td)
 }
 

@@ -58,7 +58,9 @@ type Parts struct {
 	Signer Signer
 	Keys   Keys
 	Trail  Trail
-	Node   func() NodeStatus // this node, now
+	// Cluster is the other members.
+	Cluster Cluster
+	Node    func() NodeStatus // this node, now
 	// Staleness is how long a node without a leader goes on issuing; an old
 	// authority vouches that much longer.
 	Staleness time.Duration

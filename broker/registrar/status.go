@@ -11,6 +11,7 @@ import (
 
 // NodeStatus is this node as its own machines know it.
 type NodeStatus struct {
+	ID        string // SHA-256 of its key
 	Name      string
 	Version   string
 	StartedAt time.Time
@@ -30,6 +31,7 @@ type NodeStatus struct {
 // Member is a node of the cluster.
 type Member struct {
 	ID      string
+	Name    string // "" until it has registered
 	Address string
 	Voter   bool
 }

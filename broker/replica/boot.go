@@ -55,8 +55,8 @@ func (r *Replica) bootstrap(conf *raft.Config, servers []raft.Server, snapshots 
 	if err != nil {
 		return err
 	}
-	if begun || last > 0 {
-		return nil
+	if begun || last > 0 || len(r.admission.Chain) > 0 {
+		return nil // there is a membership, or the log of whoever admitted this node brings it
 	}
 	if err := r.store.SetUint64(keyTerm, 0); err != nil {
 		return err
@@ -86,6 +86,8 @@ func (r *Replica) check(snapshots *snapshotFiles) error {
 		covered = *newest[0]
 	}
 	switch {
+	case first == 0 && covered.Index == 0 && r.admission.awaitsLog():
+		return nil
 	case first == 0 && covered.Index == 0:
 		return r.lost("there is a directory for snapshots, but neither a snapshot nor a log entry")
 	case first > covered.Index+1:
@@ -125,6 +127,9 @@ func (r *Replica) lost(format string, args ...any) error {
 // checkMembership refuses a node that its own log does not know.
 func (r *Replica) checkMembership() error {
 	members := r.members()
+	if len(members) == 0 && r.admission.awaitsLog() {
+		return nil
+	}
 	for _, member := range members {
 		if member.ID == r.me.id {
 			return nil

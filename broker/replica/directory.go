@@ -18,6 +18,9 @@ const (
 	keyFile      = "node.key"
 	logFile      = "log.db"
 	snapshotsDir = "snapshots"
+
+	admissionFile   = "admission.json"
+	incarnationFile = "incarnation"
 )
 
 // makePrivate makes dir and gives it to its owner alone, whatever the umask is

@@ -9,16 +9,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/big"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -35,12 +32,14 @@ func ServerID(spki []byte) raft.ServerID {
 	return raft.ServerID(hex.EncodeToString(sum[:]))
 }
 
-// identity is a node's key and the certificate that shows it. Only the key
-// says who the node is; names and dates in the certificate are never read, so
-// no expiry can keep a cold cluster from starting.
+// identity is a node's key and the certificates that show it. Only the key says
+// who the node is; names and dates in a certificate are never read.
 type identity struct {
 	id          raft.ServerID
-	certificate tls.Certificate
+	key         crypto.Signer   // nil in a cluster in one process
+	incarnation uint64          // how often the node was started
+	admission   [][]byte        // DER, of those who admitted it; none for who founded the cluster
+	certificate tls.Certificate // its own, then admission
 }
 
 // EnsureIdentity returns the identity of the node whose replica is in dir, and
@@ -51,6 +50,19 @@ func EnsureIdentity(dir string) (raft.ServerID, error) {
 	}
 	me, err := loadIdentity(dir)
 	return me.id, err
+}
+
+// EnsureKey returns the public key of the node whose replica is in dir, a DER
+// SubjectPublicKeyInfo, and makes the key if dir holds neither a key nor a log.
+func EnsureKey(dir string) ([]byte, error) {
+	if err := makePrivate(dir); err != nil {
+		return nil, err
+	}
+	me, err := loadIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	return x509.MarshalPKIXPublicKey(me.key.Public())
 }
 
 func loadIdentity(dir string) (identity, error) {
@@ -111,16 +123,32 @@ func newIdentity(key crypto.Signer) (identity, error) {
 	if err != nil {
 		return identity{}, fmt.Errorf("encode the node's public key: %w", err)
 	}
-	id := ServerID(spki)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: string(id)},
-		NotBefore:    time.Unix(0, 0),
-		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280 §4.1.2.5: no end
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	return identity{id: ServerID(spki), key: key}, nil
+}
+
+// show makes what the node shows of itself: its own certificate, of this
+// incarnation, and those of its admission.
+func (me identity) show(incarnation uint64, admission [][]byte) (identity, error) {
+	own, err := vouched(me.key.Public(), incarnation, "", me.key)
 	if err != nil {
-		return identity{}, fmt.Errorf("make the node's certificate: %w", err)
+		return me, err
 	}
-	return identity{id: id, certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}}, nil
+	me.incarnation, me.admission = incarnation, admission
+	me.certificate = tls.Certificate{Certificate: append([][]byte{own}, admission...), PrivateKey: me.key}
+	return me, nil
+}
+
+// admit makes the chain that leads from the key subject to this node's, and
+// from there on as this node's own.
+func (me identity) admit(subject crypto.PublicKey, cluster string) ([][]byte, error) {
+	der, err := vouched(subject, 1, cluster, me.key)
+	if err != nil {
+		return nil, err
+	}
+	rest := me.admission
+	if len(rest) == 0 {
+		rest = me.certificate.Certificate[:1] // a founder vouches for itself
+	}
+	chain := append([][]byte{der}, rest...)
+	return chain[:min(len(chain), keptLinks)], nil
 }

@@ -29,7 +29,7 @@ func (r *Replica) open(opts Options) (err error) {
 	if r.lock, err = lockDirectory(opts.Dir); err != nil {
 		return err
 	}
-	if r.me, err = openIdentity(opts); err != nil {
+	if r.me, err = r.openIdentity(opts); err != nil {
 		return err
 	}
 	openStore := opts.OpenStore
@@ -41,6 +41,13 @@ func (r *Replica) open(opts Options) (err error) {
 		return err
 	}
 	r.store = &checkedStore{inner: inner, where: opts.Dir, stop: r.stop}
+	if r.admission.awaitsLog() {
+		r.store.onFirst = func() error {
+			begun := r.admission
+			begun.Begun = true
+			return WriteAdmission(opts.Dir, begun)
+		}
+	}
 	snapshots := &snapshotFiles{dir: filepath.Join(opts.Dir, snapshotsDir), stop: r.stop}
 	if r.trans, err = r.openTransport(opts); err != nil {
 		return err
@@ -48,15 +55,28 @@ func (r *Replica) open(opts Options) (err error) {
 	return r.startRaft(opts, snapshots)
 }
 
-func openIdentity(opts Options) (identity, error) {
+// openIdentity returns who this node is, in this incarnation.
+func (r *Replica) openIdentity(opts Options) (identity, error) {
 	if opts.Transport != nil && opts.ID != "" {
-		return identity{id: opts.ID}, nil
+		return identity{id: opts.ID, incarnation: 1}, nil
 	}
-	return loadIdentity(opts.Dir)
+	me, err := loadIdentity(opts.Dir)
+	if err != nil {
+		return me, err
+	}
+	if r.admission, _, err = ReadAdmission(opts.Dir); err != nil {
+		return me, err
+	}
+	start, err := nextIncarnation(opts.Dir)
+	if err != nil {
+		return me, err
+	}
+	return me.show(start, r.admission.Chain)
 }
 
 // openTransport opens the raft port, unless there is another way to the members.
 func (r *Replica) openTransport(opts Options) (Transport, error) {
+	r.line = opts.Line
 	if opts.Transport != nil {
 		return opts.Transport, nil
 	}
@@ -67,7 +87,15 @@ func (r *Replica) openTransport(opts Options) (Transport, error) {
 			return nil, fmt.Errorf("open the raft port: %w", err)
 		}
 	}
-	r.stream = listenStream(listener, r.me, r.members, r.log)
+	r.stream = &stream{
+		listener: listener, advertise: cmp.Or(opts.Advertise, raft.ServerAddress(listener.Addr().String())),
+		me: r.me, recognise: r.recognise, whose: r.whose, log: r.log,
+	}
+	r.stream.begin()
+	if r.line == nil {
+		phone := newTelephone(r.stream, r.where)
+		r.line, r.hangUp = phone, phone.close
+	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: r.stream, MaxPool: poolSize, Timeout: callTime, Logger: raftLogger(r.log),
 	}), nil

@@ -38,15 +38,19 @@ type Options struct {
 
 	ListenAddr string       // of the raft port; ":0" takes a free one
 	Listener   net.Listener // instead of ListenAddr
+	// Advertise is where other members reach the raft port; "": where it listens.
+	Advertise raft.ServerAddress
 
 	// Servers are the first members; they are read when Dir is new. None means
-	// this node alone.
+	// this node alone, unless it has joined a cluster (WriteAdmission): then the
+	// log that it will receive says who they are.
 	Servers []raft.Server
 
-	// Transport is used instead of a port, with ID as this node's name. Both are
-	// for clusters in one process.
+	// Transport is used instead of a port, with ID as this node's name and Line
+	// for calls. They are for clusters in one process.
 	Transport Transport
 	ID        raft.ServerID
+	Line      Line
 
 	// OpenStore opens the log in a directory; nil means bbolt.
 	OpenStore func(dir string) (Store, error)
@@ -58,17 +62,21 @@ type Options struct {
 
 // Replica is an open member. It runs until Close.
 type Replica struct {
-	log     *slog.Logger
-	dir     string
-	me      identity
-	lock    *os.File
-	stop    *failstop
-	feed    *feed.Feed
-	store   *checkedStore
-	applier *applier
-	stream  *stream // nil with Options.Transport
-	trans   Transport
-	raft    atomic.Pointer[raft.Raft] // nil while it is being started
+	log       *slog.Logger
+	dir       string
+	me        identity
+	admission Admission // zero if this node founded its cluster
+	lock      *os.File
+	stop      *failstop
+	feed      *feed.Feed
+	store     *checkedStore
+	applier   *applier
+	stream    *stream // nil with Options.Transport
+	trans     Transport
+	line      Line   // nil: no other member can be called
+	hangUp    func() // ends the connections of line
+	handlers  handlers
+	raft      atomic.Pointer[raft.Raft] // nil while it is being started
 
 	fresh     *freshness
 	leading   *leadership
@@ -100,6 +108,7 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 	if err := r.open(opts); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
+	r.answerCalls()
 	r.start()
 	return r, nil
 }
@@ -163,16 +172,30 @@ func (r *Replica) Staleness() (d time.Duration, heard bool) { return r.fresh.sin
 // Failed yields, once, the error for which the process has to end.
 func (r *Replica) Failed() <-chan error { return r.stop.report }
 
+// Stopped reports whether the replica has failed, or was told to stop.
+func (r *Replica) Stopped() bool {
+	select {
+	case <-r.stop.tripped:
+	case <-r.closing:
+	default:
+		return false
+	}
+	return true
+}
+
 // ID returns this node's name in the cluster.
 func (r *Replica) ID() raft.ServerID { return r.me.id }
 
-// Addr returns the address of the raft port; nil if there is none.
+// Addr returns the address on which the raft port listens; nil if there is none.
 func (r *Replica) Addr() net.Addr {
 	if r.stream == nil {
 		return nil
 	}
-	return r.stream.Addr()
+	return r.stream.listener.Addr()
 }
+
+// Advertised is where other members reach this one.
+func (r *Replica) Advertised() raft.ServerAddress { return r.trans.LocalAddr() }
 
 // drainTime is how long Close waits for proposals that are under way.
 const drainTime = time.Second

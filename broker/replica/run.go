@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -22,6 +23,11 @@ var errStopped = errors.New("the replica has stopped")
 func (r *Replica) start() {
 	r.retime(raft.Configuration{Servers: r.members()})
 	r.work.Go(r.run)
+	if r.stream != nil {
+		server := r.exchange()
+		r.calls.Go(func() { _ = server.Serve(r.stream.calls) }) // ends with its listener
+		context.AfterFunc(r.stream.ctx, func() { _ = server.Close() })
+	}
 }
 
 // members returns the newest membership that this node knows, committed or
@@ -109,6 +115,11 @@ func (r *Replica) begin() {
 
 func (r *Replica) look() {
 	running := r.raft.Load()
+	if r.stream != nil {
+		for _, gone := range r.stream.guests.review(r.recognise) {
+			r.log.Info("the connection of a node that is no member any more was closed", "peer", gone.ID)
+		}
+	}
 	if r.store.appended.Load() > snapshotBytes && r.snapshot.CompareAndSwap(false, true) {
 		r.work.Go(r.shorten)
 	}

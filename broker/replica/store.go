@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -96,6 +97,10 @@ type checkedStore struct {
 	where    string // for messages
 	stop     *failstop
 	appended atomic.Int64 // bytes of entries since the last snapshot began
+
+	// onFirst, if it is not nil, is called before the first entries are stored.
+	onFirst func() error
+	first   sync.Once
 }
 
 // run does one operation of the store. An error is the last thing that the
@@ -212,6 +217,9 @@ func (s *checkedStore) StoreLogs(logs []*raft.Log) error {
 	for i, log := range logs {
 		sealed[i] = sealEntry(log)
 		size += len(log.Data)
+	}
+	if s.onFirst != nil {
+		s.first.Do(func() { s.run("note that there is a log", s.onFirst) })
 	}
 	s.run("append to the log", func() error { return s.inner.StoreLogs(sealed) })
 	s.appended.Add(int64(size))

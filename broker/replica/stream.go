@@ -3,10 +3,13 @@ package replica
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,8 +17,10 @@ import (
 )
 
 const (
-	// raftProtocol is the ALPN name of raft's calls.
+	// raftProtocol and nodeProtocol are the ALPN names of raft's calls and of
+	// those between nodes.
 	raftProtocol = "concord-raft/1"
+	nodeProtocol = "concord-node/1"
 
 	handshakeTime = 5 * time.Second
 	// maxHandshakes is how many callers may be proving who they are at once;
@@ -26,35 +31,39 @@ const (
 	poolSize = 3               // idle connections kept per member
 )
 
-var errNotMember = errors.New("its key is no member's")
+// errUnreached means that a member was not asked at all.
+var errUnreached = errors.New("a member cannot be reached")
 
-// stream is raft's way to the other members: TLS 1.3 in which both sides show
-// that they have a member's key. raft's transport authenticates nobody, so who
-// is not a member must not reach it.
+// recogniser says who shows a chain to speak protocol, or refuses.
+type recogniser func(protocol string, chain []*x509.Certificate) (Peer, error)
+
+// stream is the way to the other members: TLS 1.3 in which both sides show that
+// they have a member's key. raft's transport authenticates nobody, so who is not
+// a member must not reach it.
 type stream struct {
-	listener net.Listener
-	me       identity
-	members  func() []raft.Server
-	log      *slog.Logger
+	listener  net.Listener
+	advertise raft.ServerAddress
+	me        identity
+	recognise recogniser
+	whose     func(raft.ServerAddress) raft.ServerID // the member at an address
+	log       *slog.Logger
 
-	admitted chan net.Conn // handshake done, waiting for raft
+	admitted chan net.Conn // for raft: handshake done, waiting to be accepted
+	calls    *lobby        // the same for calls between nodes
+	guests   guests        // whoever was admitted and has not left
 	slots    chan struct{} // one per handshake that is going on
 	ctx      context.Context
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 }
 
-// listenStream serves listener. members is asked at each handshake.
-func listenStream(listener net.Listener, me identity, members func() []raft.Server, log *slog.Logger) *stream {
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &stream{
-		listener: listener, me: me, members: members, log: log,
-		admitted: make(chan net.Conn),
-		slots:    make(chan struct{}, maxHandshakes),
-		ctx:      ctx, cancel: cancel,
-	}
+// begin serves s.listener.
+func (s *stream) begin() {
+	s.admitted = make(chan net.Conn)
+	s.slots = make(chan struct{}, maxHandshakes)
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.calls = &lobby{arrived: make(chan net.Conn), closed: s.ctx.Done(), addr: s.listener.Addr()}
 	s.work.Go(s.serve)
-	return s
 }
 
 // serve accepts until the listener is closed.
@@ -82,9 +91,10 @@ func (s *stream) serve() {
 	}
 }
 
-// admit lets conn through to raft if a member is at its other end.
+// admit lets conn through if a member is at its other end.
 func (s *stream) admit(conn net.Conn) {
-	secure := tls.Server(conn, s.config(s.isMember))
+	var who Peer
+	secure := tls.Server(conn, s.config(func(p Peer) error { who = p; return nil }, raftProtocol, nodeProtocol))
 	ctx, cancel := context.WithTimeout(s.ctx, handshakeTime)
 	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -92,48 +102,48 @@ func (s *stream) admit(conn net.Conn) {
 		s.close(conn)
 		return
 	}
+	to := s.admitted
+	if secure.ConnectionState().NegotiatedProtocol == nodeProtocol {
+		to = s.calls.arrived
+	}
 	select {
-	case s.admitted <- secure:
+	case to <- s.guests.enter(secure, who):
 	case <-s.ctx.Done():
 		s.close(conn)
 	}
 }
 
-// config is TLS for both sides: the certificate only carries the key.
-func (s *stream) config(allowed func(raft.ServerID) bool) *tls.Config {
+// config is TLS for both sides: the certificates only carry keys. check, if it is
+// not nil, is asked about whoever was recognised.
+func (s *stream) config(check func(Peer) error, protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{s.me.certificate},
 		ClientAuth:             tls.RequireAnyClientCert,
-		NextProtos:             []string{raftProtocol},
+		NextProtos:             protocols,
 		SessionTicketsDisabled: true, // a resumed session would not be asked for its key
 		InsecureSkipVerify:     true, // the key is the identity: VerifyConnection is the whole check
 		VerifyConnection: func(c tls.ConnectionState) error {
-			if c.NegotiatedProtocol != raftProtocol {
-				return fmt.Errorf("it does not speak %s", raftProtocol)
+			if !slices.Contains(protocols, c.NegotiatedProtocol) {
+				return fmt.Errorf("it does not speak %s", strings.Join(protocols, " or "))
 			}
-			if !allowed(peerID(c)) {
-				return errNotMember
+			peer, err := s.recognise(c.NegotiatedProtocol, c.PeerCertificates)
+			if err == nil && check != nil {
+				err = check(peer)
 			}
-			return nil
+			return err
 		},
 	}
 }
 
-func peerID(c tls.ConnectionState) raft.ServerID {
-	if len(c.PeerCertificates) == 0 {
-		return ""
-	}
-	return ServerID(c.PeerCertificates[0].RawSubjectPublicKeyInfo)
-}
-
-func (s *stream) isMember(id raft.ServerID) bool {
-	for _, member := range s.members() {
-		if member.ID == id && id != s.me.id {
-			return true
+// must wants a peer to be one member.
+func must(id raft.ServerID) func(Peer) error {
+	return func(p Peer) error {
+		if p.ID != id || p.Token != "" || id == "" {
+			return errNotMember
 		}
+		return nil
 	}
-	return false
 }
 
 // Accept implements net.Listener: it returns members' connections only.
@@ -149,24 +159,53 @@ func (s *stream) Accept() (net.Conn, error) {
 // Dial implements raft.StreamLayer. The key must be that of the member whose
 // address this is.
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	atAddress := func(id raft.ServerID) bool {
-		for _, member := range s.members() {
-			if member.Address == address && member.ID == id {
-				return true
-			}
-		}
-		return false
-	}
-	dialer := &net.Dialer{Timeout: min(timeout, handshakeTime)}
-	conn, err := tls.DialWithDialer(dialer, "tcp", string(address), s.config(atAddress))
+	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, handshakeTime))
+	defer cancel()
+	return s.dial(ctx, address, s.config(must(s.whose(address)), raftProtocol))
+}
+
+// call opens a connection for calls to a member.
+func (s *stream) call(ctx context.Context, id raft.ServerID, address raft.ServerAddress) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	return s.dial(ctx, address, s.config(must(id), nodeProtocol))
+}
+
+func (s *stream) dial(ctx context.Context, address raft.ServerAddress, config *tls.Config) (net.Conn, error) {
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", string(address))
 	if err != nil {
-		return nil, fmt.Errorf("call the member at %s: %w", address, err)
+		return nil, fmt.Errorf("%w at %s: %w", errUnreached, address, err)
 	}
 	return conn, nil
 }
 
-// Addr implements net.Listener.
-func (s *stream) Addr() net.Addr { return s.listener.Addr() }
+// Addr implements net.Listener: where other members reach this one.
+func (s *stream) Addr() net.Addr { return advertised(s.advertise) }
+
+// advertised is an address that other members use.
+type advertised raft.ServerAddress
+
+func (a advertised) Network() string { return "tcp" }
+func (a advertised) String() string  { return string(a) }
+
+// lobby is a listener of connections that are admitted already.
+type lobby struct {
+	arrived chan net.Conn
+	closed  <-chan struct{}
+	addr    net.Addr
+}
+
+func (l *lobby) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.arrived:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *lobby) Close() error   { return nil } // it ends with its stream
+func (l *lobby) Addr() net.Addr { return l.addr }
 
 // Close implements net.Listener. It returns when no handshake is left.
 func (s *stream) Close() error {

@@ -20,6 +20,8 @@ type Change struct {
 	Authorities bool   // an authority was prepared, activated, tainted or removed: signers must look
 	Settings    bool
 	Agents      bool
+	Members     bool // of the cluster, its removed members and join tokens
+	Duties      bool
 
 	Entries    []string // sorted IDs of entries made, changed or deleted
 	AllEntries bool     // more entries than a Change names; Entries is then empty
@@ -30,7 +32,7 @@ type Change struct {
 
 // Empty reports whether nothing is different.
 func (c Change) Empty() bool {
-	return !c.Everything && !c.Own && !c.Authorities && !c.Settings && !c.Agents && !c.AnyEntry() &&
+	return !c.Everything && !c.Own && !c.Authorities && !c.Settings && !c.Agents && !c.Members && !c.Duties && !c.AnyEntry() &&
 		len(c.Bundles) == 0 && len(c.Relationships) == 0
 }
 
@@ -63,6 +65,8 @@ func (c Change) Merge(later Change) Change {
 		Authorities:   c.Authorities || later.Authorities,
 		Settings:      c.Settings || later.Settings,
 		Agents:        c.Agents || later.Agents,
+		Members:       c.Members || later.Members,
+		Duties:        c.Duties || later.Duties,
 		AllEntries:    c.AllEntries || later.AllEntries,
 		Bundles:       union(c.Bundles, later.Bundles, spiffeid.TrustDomain.Compare),
 		Relationships: union(c.Relationships, later.Relationships, spiffeid.TrustDomain.Compare),

@@ -42,6 +42,12 @@ const (
 	kindPutAgent           kind = 13
 	kindDeleteAgent        kind = 14
 	kindAppendAuthority    kind = 15
+	kindPutMember          kind = 16
+	kindPutJoinToken       kind = 17
+	kindAdmitMember        kind = 18
+	kindRemoveMember       kind = 19
+	kindPutDuties          kind = 20
+	kindReseal             kind = 21
 )
 
 // known is every command of this version, empty, and its name in the audit trail.
@@ -64,6 +70,12 @@ var known = map[kind]struct {
 	kindPutAgent:           {"put_agent", PutAgent{}},
 	kindDeleteAgent:        {"delete_agent", DeleteAgent{}},
 	kindAppendAuthority:    {"append_authority", AppendAuthority{}},
+	kindPutMember:          {"put_member", PutMember{}},
+	kindPutJoinToken:       {"put_join_token", PutJoinToken{}},
+	kindAdmitMember:        {"admit_member", AdmitMember{}},
+	kindRemoveMember:       {"remove_member", RemoveMember{}},
+	kindPutDuties:          {"put_duties", PutDuties{}},
+	kindReseal:             {"reseal", Reseal{}},
 }
 
 func (k kind) String() string {

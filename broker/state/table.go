@@ -21,6 +21,10 @@ const (
 	recordBundle       recordKind = 6
 	recordAgent        recordKind = 7
 	recordRequest      recordKind = 8
+	recordMember       recordKind = 9
+	recordRemoved      recordKind = 10
+	recordJoinToken    recordKind = 11
+	recordDuties       recordKind = 12
 )
 
 // shape is what a table knows about its records.

@@ -18,6 +18,10 @@ type tables struct {
 	bundles       table[foreign]
 	agents        table[Agent]
 	requests      table[request]
+	members       table[Member]
+	removed       table[Removed]
+	joinTokens    table[JoinToken]
+	duties        table[Duties]
 
 	lookup entryIndex   // of entries
 	held   heldKeys     // of bundles and publication
@@ -38,6 +42,10 @@ func newTables() tables {
 		bundles:       newTable(&foreignShape),
 		agents:        newTable(&agentShape),
 		requests:      newTable(&requestShape),
+		members:       newTable(&memberShape),
+		removed:       newTable(&removedShape),
+		joinTokens:    newTable(&joinTokenShape),
+		duties:        newTable(&dutiesShape),
 
 		lookup: newEntryIndex(),
 		held:   newHeldKeys(),
@@ -60,6 +68,10 @@ func (t tables) copy() tables {
 		bundles:       t.bundles.copy(),
 		agents:        t.agents.copy(),
 		requests:      t.requests.copy(),
+		members:       t.members.copy(),
+		removed:       t.removed.copy(),
+		joinTokens:    t.joinTokens.copy(),
+		duties:        t.duties.copy(),
 
 		lookup: t.lookup.copy(),
 		held:   t.held.copy(),
@@ -82,5 +94,6 @@ type stored interface {
 func (t tables) stored() []stored {
 	return []stored{
 		t.domain, t.publication, t.authorities, t.entries, t.relationships, t.bundles, t.agents, t.requests,
+		t.members, t.removed, t.joinTokens, t.duties,
 	}
 }

@@ -24,6 +24,10 @@ func loadKEK(path string) (kek []byte, made bool, err error) {
 	return kek, made, err
 }
 
+// ReadKEK returns the key-encryption key in the file at path. It is for handing it
+// to a new member over an authenticated connection: clear it afterwards.
+func ReadKEK(path string) ([]byte, error) { return readKEK(path) }
+
 // readKEK refuses a file that is too open, and one of the wrong length.
 func readKEK(path string) ([]byte, error) {
 	info, err := os.Stat(path)

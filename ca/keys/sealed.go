@@ -28,6 +28,7 @@ type Sealed struct {
 	aead   cipher.AEAD
 	check  [checkBytes]byte
 	source string // where the KEK is, in words for errors
+	file   bool
 	made   bool
 }
 
@@ -40,7 +41,11 @@ func NewSealed(path string) (*Sealed, error) {
 		return nil, err
 	}
 	defer clear(kek)
-	return newSealed(kek, "the file "+path, made)
+	s, err := newSealed(kek, "the file "+path)
+	if err == nil {
+		s.file, s.made = true, made
+	}
+	return s, err
 }
 
 // NewSealedFromText returns a key manager with a KEK that was given as base64
@@ -54,10 +59,10 @@ func NewSealedFromText(text, source string) (*Sealed, error) {
 		return nil, fmt.Errorf("%s is not a key-encryption key: it must be %d random bytes in base64, such as `openssl rand -base64 %d` prints", source, KEKBytes, KEKBytes)
 	}
 	defer clear(kek)
-	return newSealed(kek, source, false)
+	return newSealed(kek, source)
 }
 
-func newSealed(kek []byte, source string, made bool) (*Sealed, error) {
+func newSealed(kek []byte, source string) (*Sealed, error) {
 	block, err := aes.NewCipher(kek)
 	if err != nil {
 		return nil, fmt.Errorf("use the key-encryption key of %s: %w", source, err)
@@ -66,7 +71,7 @@ func newSealed(kek []byte, source string, made bool) (*Sealed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use the key-encryption key of %s: %w", source, err)
 	}
-	return &Sealed{aead: aead, check: checkValue(kek), source: source, made: made}, nil
+	return &Sealed{aead: aead, check: checkValue(kek), source: source}, nil
 }
 
 // checkValue names a KEK without telling anything about it. It tells a wrong
@@ -80,6 +85,9 @@ func checkValue(kek []byte) (check [checkBytes]byte) {
 
 // Source says where the key-encryption key is, in words.
 func (s *Sealed) Source() string { return s.source }
+
+// FromFile reports whether the key-encryption key is in a file of this node's own.
+func (s *Sealed) FromFile() bool { return s.file }
 
 // Made reports whether the key-encryption key was made by NewSealed just now.
 func (s *Sealed) Made() bool { return s.made }

@@ -124,6 +124,16 @@ func (o *operator) agentIDs() cobra.CompletionFunc {
 	})
 }
 
+// memberNames completes the members of the cluster.
+func (o *operator) memberNames() cobra.CompletionFunc {
+	return live(o, "cluster", nil, func(_ []string, s client.Cluster) (out []cobra.Completion) {
+		for _, m := range s.Members {
+			out = append(out, cobra.CompletionWithDesc(m.Name, m.Address))
+		}
+		return out
+	})
+}
+
 // authorityIDs completes the authorities of the use that stands before.
 func (o *operator) authorityIDs() cobra.CompletionFunc {
 	return live(o, "authorities", nil, func(args []string, all client.Authorities) (out []cobra.Completion) {

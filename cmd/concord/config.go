@@ -29,6 +29,7 @@ func nodeFlags(c *node.Config) *pflag.FlagSet {
 	f.StringVar(&c.ListenAPI, "listen-api", c.ListenAPI, "address of the gRPC API (TLS)")
 	f.StringVar(&c.ListenBundle, "listen-bundle", c.ListenBundle, "address of the bundle endpoint (HTTPS)")
 	f.StringVar(&c.ListenRaft, "listen-raft", c.ListenRaft, "address for the other members of the cluster")
+	f.StringVar(&c.AdvertiseRaft, "advertise-raft", c.AdvertiseRaft, "where other members reach listen-raft, host:port (default where it listens)")
 	f.StringVar(&c.ListenOps, "listen-ops", c.ListenOps, "address of /live, /ready and /metrics (HTTP)")
 	f.IntVar(&c.AdminGID, "admin-gid", c.AdminGID, "group that may use the admin socket; -1: this node's user only")
 	f.StringVar((*string)(&c.BundleProfile), "bundle-profile", string(c.BundleProfile), "profile of the bundle endpoint: "+string(federation.HTTPSSPIFFE)+" or "+string(federation.HTTPSWeb))

@@ -105,7 +105,7 @@ bundles of peers, and pushes each workload the bundles that it is entitled to.`,
 	)
 	addTo(root, groupRun, nodeCommand(), configCommand(), svidCommand())
 	addTo(root, groupDomain, entryCommand(), federationCommand(), bundleCommand(), authorityCommand(), agentCommand())
-	addTo(root, groupNode, statusCommand(), auditCommand(), logLevelCommand())
+	addTo(root, groupNode, statusCommand(), clusterCommand(), auditCommand(), logLevelCommand())
 	addTo(root, groupSelf, completionCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	root.SetHelpCommandGroupID(groupSelf)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -16,13 +18,11 @@ import (
 )
 
 func nodeCommand() *cobra.Command {
-	return group("node", "Run a node of a trust domain", nodeRunCommand())
+	return group("node", "Run a node of a trust domain", nodeRunCommand(), nodeJoinCommand())
 }
 
 func nodeRunCommand() *cobra.Command {
-	config := node.Defaults()
-	flags := nodeFlags(&config)
-	var file string
+	var o runOptions
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run a node until it is told to stop",
@@ -35,22 +35,78 @@ reads the configuration file again and takes what can be taken while it runs
   concord node run --trust-domain acme.example --refresh-hint 30s
   concord node run --config /etc/concord/concord.yaml`,
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runNode(c, &config, flags, file) },
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
 	}
+	o.flag(c)
+	return c
+}
+
+func nodeJoinCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "join TOKEN",
+		Short: "Join a cluster as a new member, and run",
+		Long: `Join the cluster that TOKEN names, and run as one of its members. The token is
+made by concord cluster token on a member, for one node name, and is good for one
+node: it is used up when this node is admitted. The data directory must be empty.
+What the cluster hands over (the key-encryption key, the members' addresses) comes
+over a connection that both sides have authenticated by the token.
+
+TOKEN - reads it from standard input, so that it is in no list of processes. Once
+it has joined, a node is started with concord node run; joining again with the
+same token does no harm.`,
+		Example: `  concord node join - --node-name n2 <token.txt
+  concord node join concord-join-1.eyJrIjoi… --node-name n2 --data-dir /var/lib/concord`,
+		Args: wantArgs("TOKEN"),
+		RunE: func(c *cobra.Command, args []string) error {
+			token, err := argumentOrInput(c, args[0])
+			if err != nil {
+				return err
+			}
+			o.join = token
+			return o.run(c)
+		},
+	}
+	o.flag(c)
+	return c
+}
+
+// argumentOrInput returns an argument, or for - the first 64 KiB of standard input.
+func argumentOrInput(c *cobra.Command, argument string) (string, error) {
+	if argument != "-" {
+		return argument, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 64<<10))
+	if err != nil {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// runOptions are what a node is run with.
+type runOptions struct {
+	config node.Config
+	flags  *pflag.FlagSet
+	file   string
+	join   string
+}
+
+func (o *runOptions) flag(c *cobra.Command) {
+	o.config = node.Defaults()
+	o.flags = nodeFlags(&o.config)
 	c.Flags().SortFlags = false
-	c.Flags().StringVar(&file, "config", "", "YAML file whose keys are these flags' names")
-	c.Flags().AddFlagSet(flags)
+	c.Flags().StringVar(&o.file, "config", "", "YAML file whose keys are these flags' names")
+	c.Flags().AddFlagSet(o.flags)
 	choices(c, "bundle-profile", string(federation.HTTPSSPIFFE), string(federation.HTTPSWeb))
 	choices(c, "key-type", keyTypes()...)
 	choices(c, "key-manager", node.KeysSealed, node.KeysMemory)
 	choices(c, "log-level", "debug", "info", "warn", "error")
 	choices(c, "log-format", "text", "json")
-	return c
 }
 
-// runNode runs a node to its end.
-func runNode(c *cobra.Command, config *node.Config, flags *pflag.FlagSet, file string) error {
-	merged, err := configure(*config, flags, file)
+// run runs a node to its end.
+func (o *runOptions) run(c *cobra.Command) error {
+	merged, err := configure(o.config, o.flags, o.file)
 	if err != nil {
 		return usageError{err}
 	}
@@ -63,7 +119,7 @@ func runNode(c *cobra.Command, config *node.Config, flags *pflag.FlagSet, file s
 	defer signal.Reset(syscall.SIGPIPE)
 
 	ctx := c.Context()
-	n, err := node.Start(ctx, node.Options{Config: merged, Version: thisBuild().Version, Out: c.OutOrStdout(), Log: c.ErrOrStderr()})
+	n, err := node.Start(ctx, node.Options{Config: merged, Version: thisBuild().Version, Join: o.join, Out: c.OutOrStdout(), Log: c.ErrOrStderr()})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		fmt.Fprintln(c.ErrOrStderr(), "concord: told to stop before it served")
 		return nil
@@ -76,7 +132,7 @@ func runNode(c *cobra.Command, config *node.Config, flags *pflag.FlagSet, file s
 	for {
 		select {
 		case <-hangups:
-			n.Reload(configure(*config, flags, file))
+			n.Reload(configure(o.config, o.flags, o.file))
 		case err := <-ended:
 			return errors.Join(err, n.Stop())
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -132,6 +133,25 @@ func (p *Pool) Status(td spiffeid.TrustDomain) (federation.Status, bool) {
 		return federation.Status{}, false
 	}
 	return poller.status(), true
+}
+
+// Statuses says how every relationship fares that this node polls, by trust domain.
+func (p *Pool) Statuses() map[string]federation.Status {
+	p.mu.Lock()
+	pollers := maps.Clone(p.pollers)
+	p.mu.Unlock()
+	all := make(map[string]federation.Status, len(pollers))
+	for td, poller := range pollers {
+		all[td.Name()] = poller.status()
+	}
+	return all
+}
+
+// Following is how many peers this node polls.
+func (p *Pool) Following() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.pollers)
 }
 
 // Refresh polls td now and returns how that went: Status.LastError is empty if

@@ -30,6 +30,7 @@ type Status struct {
 // Member is a node of the cluster.
 type Member struct {
 	ID      string `json:"id"`
+	Name    string `json:"name,omitempty"`
 	Address string `json:"address"`
 	Voter   bool   `json:"voter"`
 }

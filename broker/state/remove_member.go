@@ -1,0 +1,50 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/concord-id/concord/broker"
+)
+
+// MaxRemoved is how many removed members are remembered.
+const MaxRemoved = 10_000
+
+// RemoveMember takes a node out of the cluster, for ever: its key is not
+// admitted again.
+type RemoveMember struct {
+	ID          string
+	Compromised bool
+}
+
+func (c RemoveMember) kind() kind      { return kindRemoveMember }
+func (c RemoveMember) subject() string { return subject(memberShape.name, c.ID) }
+
+func (c RemoveMember) fields(v visitor) Command {
+	v.text(1, "id", &c.ID)
+	v.flag(2, "compromised", &c.Compromised)
+	return c
+}
+
+// Validate wants a member's ID.
+func (c RemoveMember) Validate() error { return validateMemberID(c.ID) }
+
+func (c RemoveMember) apply(d *draft) error {
+	member := d.members.get(c.ID)
+	switch {
+	case member == nil:
+		return broker.Refuse(broker.NotFound, "there is no member with the ID %.12s…", c.ID)
+	case d.members.count() == 1:
+		return broker.Refuse(broker.FailedPrecondition, "%s is the only member: a cluster without members is no cluster", member.Name)
+	case d.removed.count() >= MaxRemoved:
+		return broker.Refuse(broker.ResourceExhausted, "%d members have been removed already, the most is %d", d.removed.count(), MaxRemoved)
+	}
+	d.members.drop(d, member)
+	d.removed.put(d, &Removed{ID: c.ID, Name: member.Name, At: d.act.At, Compromised: c.Compromised})
+	d.change.Members = true
+	if last := d.duties.get(""); last != nil && slices.Contains(last.Live, c.ID) {
+		live := slices.DeleteFunc(slices.Clone(last.Live), func(id string) bool { return id == c.ID })
+		d.duties.put(d, &Duties{Epoch: last.Epoch + 1, Live: live})
+		d.change.Duties = true
+	}
+	return nil
+}
