@@ -120,6 +120,10 @@ var documents = map[string]struct {
 	"Step": {client.Step{}, false}, "Steps": {client.Steps{}, false},
 	"MintX509": {client.MintX509{}, true}, "X509SVID": {client.X509SVID{}, false}, "MintJWT": {client.MintJWT{}, true}, "JWTSVID": {client.JWTSVID{}, false},
 	"Status": {client.Status{}, false}, "Member": {client.Member{}, false}, "Settings": {client.Settings{}, false}, "SettingsOutcome": {client.Outcome[client.Settings]{}, false},
+	"RegisteredMember": {client.RegisteredMember{}, false}, "RegisteredMemberOutcome": {client.Outcome[client.RegisteredMember]{}, false},
+	"Cluster": {client.Cluster{}, false}, "ClusterMember": {client.ClusterMember{}, false}, "NewJoinToken": {client.NewJoinToken{}, true},
+	"JoinToken": {client.JoinToken{}, false}, "JoinTokenOutcome": {client.Outcome[client.JoinToken]{}, false},
+	"Leader": {client.Leader{}, false}, "LeaderOutcome": {client.Outcome[client.Leader]{}, false},
 	"LogLevel": {client.LogLevel{}, false}, "LogLevelOutcome": {client.Outcome[client.LogLevel]{}, false},
 	"AuditField": {client.AuditField{}, false}, "AuditRecord": {client.AuditRecord{}, false}, "AuditRecords": {client.AuditRecords{}, false}, "AuditVerified": {client.AuditVerified{}, false},
 }

@@ -48,6 +48,7 @@ func furnish(t testing.TB) *furnished {
 	f.Do(t, state.PutAgent{Agent: state.Agent{
 		ID: f.ID(agentPath), Method: "concord:node", Selectors: []attest.Selector{{Type: "concord", Value: "node"}}, AttestedAt: time.Now().UTC(),
 	}})
+	f.members(t)
 	f.ask(t, http.MethodPost, "/v1/entries", client.Entry{ID: entryID, SPIFFEID: "spiffe://acme.example/web", Selectors: []string{"unix:uid:1"}})
 	f.ask(t, http.MethodPost, "/v1/federation", relationshipWith(partner, domainNamed(t, partner)))
 	// One authority of each use has turned: X.509 has a new one waiting, JWT none.
@@ -59,6 +60,17 @@ func furnish(t testing.TB) *furnished {
 	}
 	f.old, f.active, f.prepared = f.authority(t, ca.X509, ca.Old), f.authority(t, ca.X509, ca.Active), f.authority(t, ca.X509, ca.Prepared)
 	return f
+}
+
+// members makes the cluster one of two.
+func (f *furnished) members(t testing.TB) {
+	t.Helper()
+	first, second, token := strings.Repeat("1", 64), strings.Repeat("2", 64), strings.Repeat("3", 64)
+	member := state.Member{ID: first, Name: "n1", Address: "127.0.0.1:8300", Incarnation: 1, Version: "test", Commands: state.NewestCommand}
+	f.Do(t, state.PutMember{Member: member})
+	f.Do(t, state.PutJoinToken{Token: state.JoinToken{ID: token, Name: "n2", ExpiresAt: time.Now().Add(time.Hour)}})
+	member.ID, member.Name, member.Address = second, "n2", "127.0.0.1:9300"
+	f.Do(t, state.AdmitMember{Token: token, Member: member})
 }
 
 // turn makes the waiting authority the one that signs.
@@ -171,6 +183,11 @@ var verbs = map[string]verb{
 	"DELETE /v1/federation/{trust_domain}":       {admins, 200, at("/v1/federation/" + partner), nil},
 	"POST /v1/federation/{trust_domain}/refresh": {admins, 200, at("/v1/federation/" + partner + "/refresh"), nil},
 
+	"GET /v1/cluster":                     {readers, 200, at("/v1/cluster"), nil},
+	"POST /v1/cluster/tokens":             {admins, 200, at("/v1/cluster/tokens"), value(client.NewJoinToken{Name: "n4"})},
+	"DELETE /v1/cluster/members/{member}": {admins, 200, at("/v1/cluster/members/n2"), nil},
+	"POST /v1/cluster/transfer":           {admins, 200, at("/v1/cluster/transfer?to=n2"), nil},
+
 	"GET /v1/authorities":                {readers, 200, at("/v1/authorities"), nil},
 	"POST /v1/authorities/{use}/prepare": {turners, 200, at("/v1/authorities/jwt/prepare"), nil},
 	"POST /v1/authorities/{use}/{id}/activate": {turners, 200, func(f *furnished) string {
@@ -208,7 +225,7 @@ func (f *furnished) do(t testing.TB, name string, change ...func(*http.Request))
 func writes() []string {
 	return slices.Sorted(func(yield func(string) bool) {
 		for name := range verbs {
-			kept := !strings.HasPrefix(name, "GET ") && !strings.Contains(name, "/svids/") && !strings.Contains(name, "/log-level") && !strings.HasSuffix(name, "/refresh")
+			kept := !strings.HasPrefix(name, "GET ") && !strings.Contains(name, "/svids/") && !strings.Contains(name, "/log-level") && !strings.HasSuffix(name, "/refresh") && !strings.HasSuffix(name, "/transfer")
 			if kept && !yield(name) {
 				return
 			}
@@ -279,6 +296,9 @@ func TestOurOwnBundleIsPublic(t *testing.T) {
 func TestARetryIsHarmless(t *testing.T) {
 	t.Parallel()
 	for _, name := range writes() {
+		if name == "POST /v1/cluster/tokens" {
+			continue // TestAJoinTokenIsShownOnce
+		}
 		t.Run(name, func(t *testing.T) {
 			f := furnish(t)
 			var sent any
@@ -305,6 +325,25 @@ func TestARetryIsHarmless(t *testing.T) {
 				t.Error("the retry changed something")
 			}
 		})
+	}
+}
+
+func TestAJoinTokenIsShownOnce(t *testing.T) {
+	f := furnish(t)
+	ask := func() answer {
+		return f.ask(t, http.MethodPost, "/v1/cluster/tokens", client.NewJoinToken{Name: "n4"}, called("retry-1"))
+	}
+	made := read[client.Outcome[client.JoinToken]](t, ask(), http.StatusOK)
+	if _, known := f.View().JoinToken(made.After.ID); !known || made.After.Token == "" {
+		t.Errorf("made %+v", made.After)
+	}
+	if again := ask(); again.status != http.StatusConflict || bytes.Contains(again.body, []byte(made.After.Token)) || !bytes.Contains(again.body, []byte("shown once")) {
+		t.Errorf("the retry is answered %d %s", again.status, again.body)
+	}
+	for record := range slices.Values(f.Records()) {
+		if strings.Contains(string(record.Statement()), made.After.Token) {
+			t.Errorf("the audit trail has the token: %s", record.Statement())
+		}
 	}
 }
 

@@ -81,12 +81,13 @@ func (n *Node) x509SVID(r ca.X509Request) (ca.X509SVID, error) {
 	})
 }
 
-// jwtSVID signs with the domain's JWT key, as x509SVID does.
+// jwtSVID signs with the domain's JWT key, as x509SVID does. Once another key is
+// active here, that one signs: the keeper has it within milliseconds.
 func (n *Node) jwtSVID(r ca.JWTRequest) (ca.JWTSVID, error) {
 	return signed(n, func(now time.Time) (ca.JWTSVID, error) {
 		svid, err := n.issuer.JWTSVID(r, now)
 		if err == nil {
-			err = n.published(ca.JWT, svid.AuthorityID)
+			err = n.signing(ca.JWT, svid.AuthorityID)
 		}
 		return svid, err
 	})
@@ -96,6 +97,14 @@ func (n *Node) jwtSVID(r ca.JWTRequest) (ca.JWTSVID, error) {
 func (n *Node) published(use ca.Use, id string) error {
 	if _, ok := n.replica.View().Authority(use, id); !ok {
 		return fmt.Errorf("%s authority %s was removed: %w", use, id, ca.ErrNotReady)
+	}
+	return nil
+}
+
+// signing says whether an authority is the one that signs, now.
+func (n *Node) signing(use ca.Use, id string) error {
+	if a, ok := n.replica.View().Authority(use, id); !ok || a.Status != ca.Active {
+		return fmt.Errorf("%s authority %s signs no more: %w", use, id, ca.ErrNotReady)
 	}
 	return nil
 }

@@ -105,8 +105,7 @@ func (r *Registrar) CreateJoinToken(ctx context.Context, who broker.Caller, in N
 	if in.TTL < time.Second || in.TTL > maxJoinTokenTTL {
 		return out, broker.Refuse(broker.InvalidArgument, "a join token is good for 1s to %s, not for %s", maxJoinTokenTTL, in.TTL)
 	}
-	// A token is shown once: a retry makes another, and the first expires unused.
-	act, err := act(who, "create join token", in.Name, time.Now())
+	act, err := act(who, "create join token", in.Name, in.TTL)
 	if err != nil {
 		return out, err
 	}
@@ -114,8 +113,13 @@ func (r *Registrar) CreateJoinToken(ctx context.Context, who broker.Caller, in N
 	if err != nil {
 		return out, err
 	}
-	if _, out.Index, err = r.carryOut(ctx, act, state.PutJoinToken{Token: token}, in.DryRun); err != nil {
+	view, index, err := r.carryOut(ctx, act, state.PutJoinToken{Token: token}, in.DryRun)
+	out.Index = index
+	if err != nil {
 		return out, err
+	}
+	if _, made := view.JoinToken(token.ID); !made {
+		return out, broker.Refuse(broker.AlreadyExists, "this request has made a join token already, and a token is shown once: ask for another with another request ID")
 	}
 	if in.DryRun {
 		text, token.ID = "", ""
@@ -141,7 +145,7 @@ func (r *Registrar) RemoveMember(ctx context.Context, who broker.Caller, in Remo
 	if err != nil {
 		return out, err
 	}
-	member, err := memberCalled(r.parts.Ledger.View(), in.Member)
+	member, err := memberToRemove(r.parts.Ledger.View(), in.Member)
 	if err != nil {
 		return out, err
 	}
@@ -159,6 +163,25 @@ func memberCalled(view *state.View, name string) (state.Member, error) {
 		return m, nil
 	}
 	return state.Member{}, broker.Refuse(broker.NotFound, "there is no member called %.80q: concord cluster status shows all", name)
+}
+
+// memberToRemove is also one that was removed: a retry must reach the log, which
+// knows whether it is one.
+func memberToRemove(view *state.View, name string) (state.Member, error) {
+	member, err := memberCalled(view, name)
+	if err == nil {
+		return member, nil
+	}
+	newest := state.Removed{}
+	for gone := range view.RemovedMembers() {
+		if (gone.ID == name || gone.Name == name) && !gone.At.Before(newest.At) {
+			newest = gone
+		}
+	}
+	if newest.ID == "" {
+		return state.Member{}, err
+	}
+	return state.Member{ID: newest.ID, Name: newest.Name}, nil
 }
 
 // TransferLeadership has another member lead: to is its name or ID, "" for any

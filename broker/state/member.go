@@ -3,9 +3,9 @@ package state
 import (
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -46,8 +46,8 @@ func (m Member) Validate() error {
 	if m.Version == "" || len(m.Version) > MaxMemberVersionBytes || !utf8.ValidString(m.Version) {
 		return fmt.Errorf("member %s has a version %.40q that is not UTF-8 of 1 to %d bytes", m.Name, m.Version, MaxMemberVersionBytes)
 	}
-	host, port, err := net.SplitHostPort(m.Address)
-	if n, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || n == 0 || host == "" || len(m.Address) > MaxMemberAddressBytes {
+	at := strings.LastIndexByte(m.Address, ':')
+	if n, err := strconv.ParseUint(m.Address[at+1:], 10, 16); at < 1 || err != nil || n == 0 || len(m.Address) > MaxMemberAddressBytes || !utf8.ValidString(m.Address) {
 		return fmt.Errorf("member %s has the address %.80q, which is not host:port of at most %d bytes", m.Name, m.Address, MaxMemberAddressBytes)
 	}
 	return nil

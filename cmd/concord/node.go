@@ -55,8 +55,8 @@ over a connection that both sides have authenticated by the token.
 TOKEN - reads it from standard input, so that it is in no list of processes. Once
 it has joined, a node is started with concord node run; joining again with the
 same token does no harm.`,
-		Example: `  concord node join - --node-name n2 <token.txt
-  concord node join concord-join-1.eyJrIjoi… --node-name n2 --data-dir /var/lib/concord`,
+		Example: `  concord node join - --node-name n2
+  concord node join concord-join-1.eyJrIjoi --node-name n2 --data-dir /var/lib/concord`,
 		Args: wantArgs("TOKEN"),
 		RunE: func(c *cobra.Command, args []string) error {
 			token, err := argumentOrInput(c, args[0])

@@ -24,14 +24,14 @@ func leaves(c *cobra.Command) []*cobra.Command {
 // writes are the verbs that change something, by their paths.
 var writes = []string{
 	"agent ban", "agent delete", "authority activate", "authority prepare", "authority revoke", "authority taint",
-	"bundle delete", "bundle set", "entry create", "entry delete", "entry update",
+	"bundle delete", "bundle set", "cluster remove", "cluster token", "cluster transfer", "entry create", "entry delete", "entry update",
 	"federation create", "federation refresh", "federation remove", "federation update",
 	"log-level reset", "log-level set", "svid mint x509", "svid write",
 }
 
 // neither are those that neither read nor write: they run, or print a text
 // that has one form.
-var neither = []string{"completion", "help", "node run"}
+var neither = []string{"completion", "help", "node join", "node run"}
 
 func pathOf(c *cobra.Command) string { return strings.TrimPrefix(c.CommandPath(), "concord ") }
 

@@ -75,7 +75,7 @@ func New(t testing.TB, name string, opts Options) *Cluster {
 	c.maker = issue.Domain{Keys: keys.NewMemory(), Cluster: "test", TrustDomain: c.td, KeyType: opts.KeyType}
 	c.Signer = &Signer{ledger: c.Ledger, maker: c.maker, made: map[string]*issue.Intermediate{}}
 	c.Registrar = registrar.New(registrar.Parts{
-		Ledger: c.Ledger, Peers: c.Peers, Signer: c.Signer, Keys: newKeys{c.maker, c.Ledger}, Trail: trail{c.Ledger},
+		Ledger: c.Ledger, Peers: c.Peers, Signer: c.Signer, Keys: newKeys{c.maker, c.Ledger}, Trail: trail{c.Ledger}, Cluster: Members{c.Ledger},
 		Node: func() registrar.NodeStatus { return c.Status }, Staleness: Staleness, Log: opts.Log, Level: c.Level,
 	})
 	if !opts.Unfounded {

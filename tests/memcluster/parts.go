@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"iter"
 	"sync"
 	"time"
@@ -12,10 +14,34 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/concord-id/concord/broker/registrar"
+	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
 	"github.com/concord-id/concord/ca/issue"
 	"github.com/concord-id/concord/federation"
 )
+
+// Members stands for the other members: all that the state knows answer.
+type Members struct{ ledger *Ledger }
+
+// Members implements registrar.Cluster.
+func (m Members) Members(context.Context) []registrar.MemberStatus {
+	var all []registrar.MemberStatus
+	for member := range m.ledger.View().Members() {
+		all = append(all, registrar.MemberStatus{
+			Member: member, Voter: true, Answers: true, Leading: member.Name == "n1", Ready: true, Applied: m.ledger.View().Index(), LastIndex: m.ledger.View().Index(), Heard: true,
+		})
+	}
+	return all
+}
+
+// NewJoinToken implements registrar.Cluster.
+func (m Members) NewJoinToken(name string, until time.Time) (string, state.JoinToken, error) {
+	id := sha256.Sum256([]byte(name + until.String()))
+	return "join-token-of-" + name, state.JoinToken{ID: hex.EncodeToString(id[:]), Name: name, ExpiresAt: until}, nil
+}
+
+// Transfer implements registrar.Cluster.
+func (m Members) Transfer(context.Context, string) error { return nil }
 
 // Peers stands for the pollers.
 type Peers struct {
