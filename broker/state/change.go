@@ -17,11 +17,11 @@ type Change struct {
 	Index       uint64 // of the newest command in it
 	Everything  bool   // a snapshot was restored: nothing known before holds
 	Own         bool   // our own bundle has new content and a new sequence
-	Authorities bool   // an authority was prepared, activated, tainted or removed: signers must look
+	Authorities bool   // an authority was prepared, activated, tainted, resealed or removed: signers must look
 	Settings    bool
 	Agents      bool
 	Members     bool // of the cluster, its removed members and join tokens
-	Duties      bool
+	Duties      bool // who shares the work that one member does at a time
 
 	Entries    []string // sorted IDs of entries made, changed or deleted
 	AllEntries bool     // more entries than a Change names; Entries is then empty

@@ -39,7 +39,8 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Encode writes a command as a log entry. It refuses, as InvalidArgument, an
-// act without actor or time, and what the command's Validate refuses.
+// act without actor or time, what the command's Validate refuses, and what
+// Decode would not read: that would stop every node.
 func Encode(act broker.Act, c Command) ([]byte, error) {
 	if err := errors.Join(validateAct(act), c.Validate()); err != nil {
 		return nil, broker.Refuse(broker.InvalidArgument, "%v", err)
@@ -49,7 +50,11 @@ func Encode(act broker.Act, c Command) ([]byte, error) {
 	if len(e.bytes)+checksumBytes > MaxCommandBytes {
 		return nil, broker.Refuse(broker.ResourceExhausted, "%s of %s has %d bytes, the most is %d", c.kind(), c.subject(), len(e.bytes), MaxCommandBytes)
 	}
-	return seal(e.bytes), nil
+	entry := seal(e.bytes)
+	if _, _, err := Decode(entry); err != nil {
+		return nil, broker.Refuse(broker.InvalidArgument, "%s of %.80q cannot be written down: %v", c.kind(), c.subject(), err)
+	}
+	return entry, nil
 }
 
 // Decode reads a log entry. Its errors are ErrUnknownCommand and ErrCorrupt,

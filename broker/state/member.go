@@ -1,13 +1,17 @@
 package state
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/concord-id/concord/broker"
 )
 
 // Limits of the cluster.
@@ -19,8 +23,8 @@ const (
 )
 
 var (
-	memberID   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	memberName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	keyHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	plainName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 )
 
 // Member is a node of the cluster as the state knows it. Who votes is raft's to know.
@@ -37,7 +41,7 @@ type Member struct {
 
 // Validate says what is wrong with m.
 func (m Member) Validate() error {
-	if err := validateMemberID(m.ID); err != nil {
+	if err := validateKeyHash("a member", m.ID); err != nil {
 		return err
 	}
 	if err := validateMemberName(m.Name); err != nil {
@@ -46,16 +50,33 @@ func (m Member) Validate() error {
 	if m.Version == "" || len(m.Version) > MaxMemberVersionBytes || !utf8.ValidString(m.Version) {
 		return fmt.Errorf("member %s has a version %.40q that is not UTF-8 of 1 to %d bytes", m.Name, m.Version, MaxMemberVersionBytes)
 	}
-	at := strings.LastIndexByte(m.Address, ':')
-	if n, err := strconv.ParseUint(m.Address[at+1:], 10, 16); at < 1 || err != nil || n == 0 || len(m.Address) > MaxMemberAddressBytes || !utf8.ValidString(m.Address) {
+	if !dialable(m.Address) {
 		return fmt.Errorf("member %s has the address %.80q, which is not host:port of at most %d bytes", m.Name, m.Address, MaxMemberAddressBytes)
+	}
+	if m.Commands == 0 {
+		return fmt.Errorf("member %s does not say which commands it knows", m.Name)
 	}
 	return nil
 }
 
-func validateMemberID(id string) error {
-	if !memberID.MatchString(id) {
-		return fmt.Errorf("%.80q is not a member's ID: that is 64 lower-case hex digits", id)
+// dialable reports whether address is a host's name or IP address, and a port.
+func dialable(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || len(address) > MaxMemberAddressBytes {
+		return false
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return false
+	}
+	_, err = netip.ParseAddr(host)
+	return err == nil && utf8.ValidString(host) || plainName.MatchString(host)
+}
+
+// validateKeyHash wants the SHA-256 of a key, by which members and join tokens
+// are named.
+func validateKeyHash(whose, id string) error {
+	if !keyHash.MatchString(id) {
+		return fmt.Errorf("%.80q is not %s's ID: that is 64 lower-case hex digits", id, whose)
 	}
 	return nil
 }
@@ -64,7 +85,7 @@ func validateMemberName(name string) error {
 	switch {
 	case name == "":
 		return errors.New("a member has no name: give it one with node-name")
-	case len(name) > MaxMemberNameBytes || !memberName.MatchString(name) || name == "." || name == "..":
+	case len(name) > MaxMemberNameBytes || !plainName.MatchString(name) || name == "." || name == "..":
 		return fmt.Errorf("%.80q is not a member's name: that is 1 to %d letters, digits, dots, dashes and underscores", name, MaxMemberNameBytes)
 	}
 	return nil
@@ -78,7 +99,13 @@ func memberFields(v visitor, m *Member) {
 	v.count(5, "incarnation", &m.Incarnation)
 	v.text(6, "version", &m.Version)
 	v.count(7, "commands", &m.Commands)
-	sha(v, 8, "settings", &m.Settings)
+	sha(v, 8, "", &m.Settings)
+	v.derived("settings", func() string {
+		if m.Settings == ([32]byte{}) {
+			return ""
+		}
+		return hex.EncodeToString(m.Settings[:])
+	})
 }
 
 var memberShape = shape[Member]{
@@ -122,15 +149,23 @@ var dutiesShape = shape[Duties]{
 
 func dutiesFields(v visitor, d *Duties) {
 	v.count(1, "epoch", &d.Epoch)
-	list(v, 2, "live", MaxMembers, &d.Live, nameFields, asIs)
+	list(v, 2, "live", MaxMembers, &d.Live, nameFields, func(id string) string { return fmt.Sprintf("%.12s", id) })
 }
 
-// membersLeft are the members besides the one named.
-func (d *draft) membersLeft(id string) (left []*Member) {
-	for m := range d.members.from("") {
-		if m.ID != id {
-			left = append(left, m)
+// memberNamed returns the member with a name, nil if there is none.
+func (t tables) memberNamed(name string) *Member {
+	for m := range t.members.from("") {
+		if m.Name == name {
+			return m
 		}
 	}
-	return left
+	return nil
+}
+
+// nameIsFree refuses a name that another member has.
+func (d *draft) nameIsFree(m Member) error {
+	if other := d.memberNamed(m.Name); other != nil && other.ID != m.ID {
+		return broker.Refuse(broker.AlreadyExists, "another member is named %s: its key is %.12s; choose another node-name, or remove that member", other.Name, other.ID)
+	}
+	return nil
 }

@@ -29,7 +29,7 @@ func (c PutDuties) Validate() error {
 		return fmt.Errorf("duties name %d members, not 1 to %d", n, MaxMembers)
 	}
 	for i, id := range c.Duties.Live {
-		if err := validateMemberID(id); err != nil {
+		if err := validateKeyHash("a member", id); err != nil {
 			return err
 		}
 		if i > 0 && c.Duties.Live[i-1] >= id {

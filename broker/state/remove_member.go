@@ -10,7 +10,8 @@ import (
 const MaxRemoved = 10_000
 
 // RemoveMember takes a node out of the cluster, for ever: its key is not
-// admitted again.
+// admitted again. Of one that was taken out before, it can still say that it is
+// compromised.
 type RemoveMember struct {
 	ID          string
 	Compromised bool
@@ -26,13 +27,13 @@ func (c RemoveMember) fields(v visitor) Command {
 }
 
 // Validate wants a member's ID.
-func (c RemoveMember) Validate() error { return validateMemberID(c.ID) }
+func (c RemoveMember) Validate() error { return validateKeyHash("a member", c.ID) }
 
 func (c RemoveMember) apply(d *draft) error {
 	member := d.members.get(c.ID)
 	switch {
 	case member == nil:
-		return broker.Refuse(broker.NotFound, "there is no member with the ID %.12s…", c.ID)
+		return c.again(d)
 	case d.members.count() == 1:
 		return broker.Refuse(broker.FailedPrecondition, "%s is the only member: a cluster without members is no cluster", member.Name)
 	case d.removed.count() >= MaxRemoved:
@@ -46,5 +47,18 @@ func (c RemoveMember) apply(d *draft) error {
 		d.duties.put(d, &Duties{Epoch: last.Epoch + 1, Live: live})
 		d.change.Duties = true
 	}
+	return nil
+}
+
+// again is for a node that is no member any more.
+func (c RemoveMember) again(d *draft) error {
+	removed := d.removed.get(c.ID)
+	if removed == nil || removed.Compromised || !c.Compromised {
+		return broker.Refuse(broker.NotFound, "there is no member with the ID %.12s…", c.ID)
+	}
+	compromised := *removed
+	compromised.Compromised = true
+	d.removed.put(d, &compromised)
+	d.change.Members = true
 	return nil
 }

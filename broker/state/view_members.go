@@ -21,14 +21,7 @@ func (v *View) MemberCount() int { return v.members.count() }
 func (v *View) Member(id string) (Member, bool) { return deref(v.members.get(id)) }
 
 // MemberNamed returns the member with a name; false if there is none.
-func (v *View) MemberNamed(name string) (Member, bool) {
-	for m := range v.members.from("") {
-		if m.Name == name {
-			return *m, true
-		}
-	}
-	return Member{}, false
-}
+func (v *View) MemberNamed(name string) (Member, bool) { return deref(v.memberNamed(name)) }
 
 // Removed returns a node that was a member once; false if it was not, or is one.
 func (v *View) Removed(id string) (Removed, bool) { return deref(v.removed.get(id)) }
@@ -44,10 +37,8 @@ func (v *View) JoinTokens() iter.Seq[JoinToken] { return values(v.joinTokens.fro
 
 // Duties returns who is alive; Epoch 0 before a leader said so.
 func (v *View) Duties() Duties {
-	if d := v.duties.get(""); d != nil {
-		return *d
-	}
-	return Duties{}
+	duties, _ := deref(v.duties.get(""))
+	return duties
 }
 
 // Knows refuses a command that the version of some member does not know: it would
