@@ -215,6 +215,7 @@ func TestAHugeTokenCostsNothing(t *testing.T) {
 		"12 KiB of brackets":   b64(strings.Repeat("[", 12000)) + ".e30.AA",
 		"12 KiB of objects":    b64(strings.Repeat(`{"a":`, 2400)+"1"+strings.Repeat("}", 2400)) + ".e30.AA",
 		"12 KiB of a number":   key.token(t, key.header(), claims("exp", strings.Repeat("9", 11000))),
+		"20 KiB of a claim":    key.token(t, key.header(), claims("note", `"`+strings.Repeat("x", 20<<10)+`"`)),
 		"many members, a crit": b64(`{"alg":"ES256","crit":["`+strings.Repeat(`a","`, 2000)+`"]}`) + ".e30.AA",
 	} {
 		took := quickest(func() {

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,6 +96,23 @@ func TestAnEndThatWasTakenAwayIsABreak(t *testing.T) {
 	write(t, path, strings.Join(whole[:8], ""))
 	report, err := trail.Verify(t.Context())
 	if err != nil || report.Break == "" {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// The chain is no secret: who rewrites the end can make one that holds.
+func TestAnEndThatWasRewrittenIsABreak(t *testing.T) {
+	all := history(10)
+	dir := t.TempDir()
+	trail := open(t, dir)
+	add(t, trail, all...)
+	path := segments(t, dir)[0]
+	content := read(t, path)
+	kept := strings.Join(lines(content)[:9], "") // all records but the last two
+	gap := fmt.Sprintf(`{"gap":{"after":%d,"until":%d,"head":"%064x"}}`, all[7].Index, all[9].Index, 1)
+	write(t, path, kept+gap+strings.Repeat(" ", len(content)-len(kept)-len(gap)-1)+"\n")
+	report, err := trail.Verify(t.Context())
+	if err != nil || !strings.Contains(report.Break, "the trail ends after log entry") {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

@@ -73,9 +73,13 @@ func TestWhatWasAcknowledgedIsThereAfterReopening(t *testing.T) {
 func TestASecondOpeningIsRefusedAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	open(t, replica.Options{Dir: dir})
-	_, err := tryOpen(t, replica.Options{Dir: dir})
-	if !errors.Is(err, replica.ErrInUse) || !strings.Contains(err.Error(), dir) {
-		t.Errorf("got %v, want ErrInUse that names %s", err, dir)
+	for name, opts := range map[string]replica.Options{
+		"the same":                    {Dir: dir},
+		"with its log somewhere else": {Dir: dir, OpenStore: openMemory}, // so that bbolt's own lock says nothing
+	} {
+		if _, err := tryOpen(t, opts); !errors.Is(err, replica.ErrInUse) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: got %v, want ErrInUse that names %s", name, err, dir)
+		}
 	}
 }
 

@@ -25,10 +25,11 @@ import (
 func main() {
 	root := flag.String("root", ".", "the repository")
 	only := flag.String("run", "", "only bugs whose name matches this expression")
+	show := flag.Bool("v", false, "show what the test says of each bug, to see that it notices for the right reason")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	missed, err := run(ctx, os.Stdout, *root, *only)
+	missed, err := run(ctx, os.Stdout, *root, *only, *show)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "planted:", err)
 		os.Exit(1)
@@ -120,7 +121,7 @@ func bugs(root string) ([]bug, error) {
 	return all, nil
 }
 
-func run(ctx context.Context, out io.Writer, root, only string) (missed int, err error) {
+func run(ctx context.Context, out io.Writer, root, only string, show bool) (missed int, err error) {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return 0, fmt.Errorf("-run: %w", err)
@@ -143,6 +144,8 @@ func run(ctx context.Context, out io.Writer, root, only string) (missed int, err
 		fmt.Fprintf(out, "%-8s %-40s %5.1fs  %s\n", verdict, b.name, time.Since(begun).Seconds(), b.what)
 		if verdict != caught {
 			missed++
+		}
+		if verdict != caught || show {
 			fmt.Fprintln(out, detail)
 		}
 	}
@@ -160,7 +163,7 @@ const (
 	broken = "BROKEN" // it does not build, or no test ran: that shows nothing
 )
 
-// try runs b's test with b in place.
+// try runs b's test with b in place; detail is what it printed.
 func (b bug) try(ctx context.Context, root string) (verdict, detail string, err error) {
 	changed, err := b.plant(root)
 	if err != nil {
@@ -188,7 +191,7 @@ func (b bug) try(ctx context.Context, root string) (verdict, detail string, err 
 	case err == nil:
 		return notAt, output, nil
 	}
-	return caught, "", nil
+	return caught, string(text), nil
 }
 
 // overlay writes the changed file, and the description that go test reads.

@@ -87,7 +87,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			missed, err := run(t.Context(), &out, world(t, c.replacement), "")
+			missed, err := run(t.Context(), &out, world(t, c.replacement), "", false)
 			if err != nil || missed != c.missed || !strings.Contains(out.String(), c.want) {
 				t.Errorf("missed %d, error %v, printed\n%s", missed, err, out.String())
 			}

@@ -2,6 +2,7 @@ package story
 
 import (
 	"crypto/x509"
+	"net/http"
 	"testing"
 	"time"
 
@@ -204,6 +205,30 @@ func TestWE_4_AProcessThatNoEntryMatchesIsDenied(t *testing.T) {
 	}
 	if _, err := workload.FetchX509Bundles(ctx); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("bundles: %v", err)
+	}
+}
+
+// A ban of a node takes everything from its workloads at once, and for good.
+func TestABannedNodeServesNoWorkload(t *testing.T) {
+	t.Parallel()
+	n := world.Start(t, "acme.example")
+	admin := n.Admin()
+	admin.Register(client.Entry{SPIFFEID: n.ID("/billing").String()})
+	stream := n.WatchX509()
+	stream.Next()
+	agent := n.ID("/spire/agent/concord/n1").String()
+	if err := admin.Try(http.MethodPost, client.Path("agents", agent, "ban"), nil, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Error(); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("the stream ended with %v", err)
+	}
+	for range 2 {
+		if _, err := n.Client().FetchJWTSVID(world.Soon(t), jwtsvid.Params{Audience: "a"}); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("a token: %v", err)
+		}
+		n.Stop()
+		n.Start() // which lifts no ban
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -122,6 +123,52 @@ func TestWA_3_EveryMessageIsTheFullState(t *testing.T) {
 		}
 		if n := h.grants.Stats().Signed; n != 1 {
 			t.Errorf("%d SVIDs were signed because of bundles", n-1)
+		}
+	})
+}
+
+// What was committed is told of a moment later. A stream that begins in that
+// moment gets it all the same.
+func TestAStreamBeginsWithTheNewestCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		same := memdomain.Selectors("x")
+		h.SetBundle(memdomain.New(t, "bank.example").Bundle())
+		h.Put(workload.Entry{SPIFFEID: h.ID("/a"), Selectors: same, FederatesWith: domains("bank.example", "corp.example")})
+		h.open(t, grant.X509SVIDs, same).next()
+
+		h.Follow(func(grant.Change) {}) // nobody is told from now on
+		h.DropBundle(domains("bank.example")[0])
+		h.SetBundle(memdomain.New(t, "corp.example").Bundle())
+		if got := federated(svids(t, h.open(t, grant.X509SVIDs, same).next())); !slices.Equal(got, []string{"spiffe://corp.example"}) {
+			t.Errorf("the bundles are of %v", got)
+		}
+		h.Put(workload.Entry{SPIFFEID: h.ID("/b"), Selectors: same})
+		if got := svids(t, h.open(t, grant.X509SVIDs, same).next()); len(got.Svids) != 2 {
+			t.Errorf("the SVIDs are %v", ids(got))
+		}
+	})
+}
+
+func TestFD_43_NobodyIsShownWhatOthersFederateWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		for path, peer := range map[string]string{"/a": "bank.example", "/b": "corp.example"} {
+			h.SetBundle(memdomain.New(t, peer).Bundle())
+			h.Put(workload.Entry{SPIFFEID: h.ID(path), FederatesWith: domains(peer)})
+		}
+		for range 2 { // who comes first, and who comes when all bundles are in use
+			for path, peer := range map[string]string{"/a": "spiffe://bank.example", "/b": "spiffe://corp.example"} {
+				var x509Bundles pb.X509BundlesResponse
+				var jwtBundles pb.JWTBundlesResponse
+				decode(t, h.open(t, grant.X509Bundles, memdomain.Selectors(path)).next(), &x509Bundles)
+				decode(t, h.open(t, grant.JWTBundles, memdomain.Selectors(path)).next(), &jwtBundles)
+				got := federated(svids(t, h.open(t, grant.X509SVIDs, memdomain.Selectors(path)).next()))
+				want := []string{"spiffe://acme.example", peer}
+				if !slices.Equal(got, want[1:]) || !slices.Equal(slices.Sorted(maps.Keys(x509Bundles.Bundles)), want) || !slices.Equal(slices.Sorted(maps.Keys(jwtBundles.Bundles)), want) {
+					t.Errorf("%s is shown %v, %v, %v", path, got, slices.Sorted(maps.Keys(x509Bundles.Bundles)), slices.Sorted(maps.Keys(jwtBundles.Bundles)))
+				}
+			}
 		}
 	})
 }
