@@ -27,6 +27,12 @@ demo-up: build ## leave the demo's two domains running and print what to try (Ct
 	@echo built
 	@bin/demo --concord bin/concord --workload bin/demo-workload --up
 
+.PHONY: demo-ha
+demo-ha: build ## a cluster loses its leader, is restarted and replaced a node: no call fails (ends by itself within 90 s)
+	@$(BUILD) go build -o bin/demo ./tests/demo && $(BUILD) go build -o bin/demo-workload ./tests/demo/workload
+	@echo built
+	@bin/demo --ha --concord bin/concord --workload bin/demo-workload
+
 .PHONY: test
 test: ## gofmt, vet, staticcheck, govulncheck and every test with -race
 	@go run ./tests/check

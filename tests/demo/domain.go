@@ -12,13 +12,23 @@ import (
 	"time"
 )
 
-// domain is one organization: a node and its command line.
+// domain is one organization: a node and its command line. Of one with several
+// nodes it is the view of whoever works at one of them.
 type domain struct {
-	demo *demo
-	name string
-	dir  string // the node's data directory
-	args []string
-	node *process
+	stage *stage
+	name  string
+	dir   string // the node's data directory
+	as    string // the node's name; "": it is the only one, and named by its host
+	args  []string
+	node  *process
+}
+
+// called is what messages name the node.
+func (o *domain) called() string {
+	if o.as == "" {
+		return "the node of " + o.name
+	}
+	return "the node " + o.as + " of " + o.name
 }
 
 func (o *domain) workloadSocket() string { return filepath.Join(o.dir, "workload.sock") }
@@ -39,22 +49,51 @@ func (o *domain) start(ctx context.Context, more ...string) (time.Duration, erro
 	if more != nil {
 		o.args = more
 	}
-	os.Remove(filepath.Join(o.dir, "addresses.json")) // an earlier run's
-	args := append([]string{"node", "run", "--trust-domain", o.name, "--data-dir", o.dir,
-		"--listen-api", "127.0.0.1:0", "--listen-bundle", "127.0.0.1:0",
-		"--listen-raft", "127.0.0.1:0", "--listen-ops", "127.0.0.1:0",
-		"--refresh-hint", "5s"}, o.args...)
 	begun := time.Now()
-	node, err := o.demo.start("the node of "+o.name, true, o.demo.concord, args...)
-	if err != nil {
+	if err := o.launch("run"); err != nil {
 		return 0, err
 	}
-	o.node = node
-	err = eventually(ctx, 20*time.Second, func(ctx context.Context) error {
+	err := o.answers(ctx)
+	return time.Since(begun), err
+}
+
+// join starts the node as a new member of the cluster that made the token.
+func (o *domain) join(ctx context.Context, token string) error {
+	if err := o.launch("join", "-"); err != nil {
+		return err
+	}
+	// Not as an argument: whoever lists the processes would see it.
+	if _, err := fmt.Fprintln(o.node.stdin, token); err != nil {
+		return err
+	}
+	if err := o.node.stdin.Close(); err != nil {
+		return err
+	}
+	return o.answers(ctx)
+}
+
+// launch starts the node's program.
+func (o *domain) launch(verb ...string) error {
+	os.Remove(filepath.Join(o.dir, "addresses.json")) // an earlier run's
+	args := append([]string{"node"}, verb...)
+	args = append(args, "--trust-domain", o.name, "--data-dir", o.dir,
+		"--listen-api", "127.0.0.1:0", "--listen-bundle", "127.0.0.1:0",
+		"--listen-raft", "127.0.0.1:0", "--listen-ops", "127.0.0.1:0",
+		"--refresh-hint", "5s")
+	if o.as != "" {
+		args = append(args, "--node-name", o.as)
+	}
+	var err error
+	o.node, err = o.stage.start(o.called(), true, o.stage.concord, append(args, o.args...)...)
+	return err
+}
+
+// answers waits until the node answers its operator.
+func (o *domain) answers(ctx context.Context) error {
+	return eventually(ctx, 20*time.Second, func(ctx context.Context) error {
 		_, err := o.run(ctx, "status")
 		return err
 	})
-	return time.Since(begun), err
 }
 
 func (o *domain) addresses() (addresses, error) {
@@ -70,8 +109,8 @@ func (o *domain) addresses() (addresses, error) {
 func (o *domain) run(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, o.demo.concord, append(args, "--socket", filepath.Join(o.dir, "admin.sock"), "-o", "json")...)
-	cmd.Dir = o.demo.dir
+	cmd := exec.CommandContext(ctx, o.stage.concord, append(args, "--socket", filepath.Join(o.dir, "admin.sock"), "-o", "json")...)
+	cmd.Dir = o.stage.dir
 	var failure bytes.Buffer
 	cmd.Stderr = &failure
 	output, err := cmd.Output()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,9 +30,9 @@ type process struct {
 }
 
 // start runs a program; a watched one that ends by itself fails the step.
-func (d *demo) start(name string, watched bool, program string, args ...string) (*process, error) {
+func (s *stage) start(name string, watched bool, program string, args ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(program, args...), lines: make(chan string, 4096), ended: make(chan struct{}), expected: !watched}
-	p.cmd.Dir = d.dir
+	p.cmd.Dir = s.dir
 	p.cmd.Stderr = &p.logged
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
@@ -45,8 +46,10 @@ func (d *demo) start(name string, watched bool, program string, args ...string) 
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	d.running = append(d.running, p)
-	go p.follow(output, d.died)
+	s.mu.Lock()
+	s.running = append(s.running, p)
+	s.mu.Unlock()
+	go p.follow(output, s.died)
 	return p, nil
 }
 
@@ -93,17 +96,19 @@ func (p *process) kill() error {
 	return nil
 }
 
-// stop asks p to end and waits; one that does not listen is killed.
-func (p *process) stop() {
+// stop asks p to end and waits; one that does not listen is killed, and the error
+// says so.
+func (p *process) stop() error {
 	p.expectEnd()
 	p.stdin.Close()
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
+		return nil
 	case <-time.After(10 * time.Second):
-		fmt.Printf("demo: %s did not end within 10 s and was killed\n", p.name)
 		p.cmd.Process.Kill()
 		<-p.ended
+		return fmt.Errorf("%s did not end within 10 s and was killed", p.name)
 	}
 }
 
@@ -120,15 +125,18 @@ func (p *process) line(ctx context.Context) (string, error) {
 	}
 }
 
-func (d *demo) stopAll() {
-	for i := len(d.running) - 1; i >= 0; i-- {
-		d.running[i].stop()
+// stopAll ends what runs, the newest first. Nothing is started meanwhile.
+func (s *stage) stopAll() {
+	for _, p := range slices.Backward(s.running) {
+		if err := p.stop(); err != nil {
+			fmt.Printf("%s: %v\n", s.story, err)
+		}
 	}
 }
 
 // showLogs prints the end of what each node logged, for whoever looks for the cause.
-func (d *demo) showLogs() {
-	for _, p := range d.running {
+func (s *stage) showLogs() {
+	for _, p := range s.running {
 		if text := p.logged.last(12); text != "" && strings.HasPrefix(p.name, "the node") {
 			fmt.Printf("\nlast lines of %s:\n%s\n", p.name, text)
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // everyStep is the story. The first ones are what --up leaves running.
-var everyStep = []step{
+var everyStep = []step[*demo]{
 	{"Two organizations start a node each", startNodes},
 	{"At home: two workloads of acme.example speak mTLS", speakAtHome},
 	{"acme's node is killed (SIGKILL) and restarted", killAndRestart},
@@ -61,9 +61,9 @@ func speakAtHome(ctx context.Context, d *demo) error {
 }
 
 // verifyCall makes one call and checks who each side says the other is.
-func (d *demo) verifyCall(ctx context.Context, program string, home *domain, path string, callee *workload) error {
+func (s *stage) verifyCall(ctx context.Context, program string, home *domain, path string, callee *workload) error {
 	callee.forget()
-	called, err := d.callOnce(ctx, program, home, callee)
+	called, err := s.callOnce(ctx, program, home, callee)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,14 @@ type workload struct {
 }
 
 // program makes a program of its own name.
-func (d *demo) program(name string) (string, error) {
-	path := filepath.Join(d.dir, name)
-	return path, copyFile(d.workload, path)
+func (s *stage) program(name string) (string, error) {
+	path := filepath.Join(s.dir, name)
+	return path, copyFile(s.workload, path)
 }
 
 // startWorkload starts a program that says when it is ready.
-func (d *demo) startWorkload(ctx context.Context, program string, args ...string) (*workload, error) {
-	p, err := d.start("workload "+filepath.Base(program), true, program, args...)
+func (s *stage) startWorkload(ctx context.Context, program string, args ...string) (*workload, error) {
+	p, err := s.start("workload "+filepath.Base(program), true, program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (w *workload) next(ctx context.Context, event string) (report, error) {
 }
 
 // once runs a program to its end and returns what it said.
-func (d *demo) once(ctx context.Context, event, program string, args ...string) (report, error) {
-	p, err := d.start("workload "+filepath.Base(program), false, program, args...)
+func (s *stage) once(ctx context.Context, event, program string, args ...string) (report, error) {
+	p, err := s.start("workload "+filepath.Base(program), false, program, args...)
 	if err != nil {
 		return report{}, err
 	}
@@ -84,8 +84,8 @@ func (d *demo) once(ctx context.Context, event, program string, args ...string) 
 }
 
 // callOnce has a caller's program make one call, and returns what it saw.
-func (d *demo) callOnce(ctx context.Context, caller string, home *domain, callee *workload) (report, error) {
-	return d.once(ctx, "called", caller, "call", home.workloadSocket(), callee.address, callee.id)
+func (s *stage) callOnce(ctx context.Context, caller string, home *domain, callee *workload) (report, error) {
+	return s.once(ctx, "called", caller, "call", home.workloadSocket(), callee.address, callee.id)
 }
 
 // forget drops the lines printed so far, so that the next one is news.

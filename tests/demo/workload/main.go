@@ -49,7 +49,7 @@ type mode struct {
 var modes = map[string]mode{
 	"serve":    {"serve SOCKET: answer mTLS calls; says who called and by which authority", serve},
 	"call":     {"call SOCKET ADDRESS CALLEE-ID: one call", call},
-	"traffic":  {"traffic SOCKET ADDRESS CALLEE-ID RATE: calls until standard input ends", traffic},
+	"traffic":  {"traffic SOCKET ADDRESS CALLEE-ID RATE: calls until standard input ends; says how they went, at each line of input too", traffic},
 	"hold":     {"hold SOCKET ADDRESS CALLEE-ID: keep today's SVID, make a call with it at each line of input", hold},
 	"show":     {"show SOCKET: our identity and whose bundles we have", show},
 	"token":    {"token SOCKET AUDIENCE: fetch a JWT-SVID", token},

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strconv"
@@ -151,7 +150,8 @@ func call(ctx context.Context, args []string) error {
 }
 
 // traffic calls RATE times a second until standard input ends, and says how it
-// went; every call counts, whatever came of it.
+// went, or has gone so far at each line of input; every call counts, whatever
+// came of it.
 func traffic(ctx context.Context, args []string) error {
 	if err := want(args, 4); err != nil {
 		return err
@@ -167,14 +167,21 @@ func traffic(ctx context.Context, args []string) error {
 	defer src.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	var mu sync.Mutex
+	total := report{Event: "traffic"}
+	sayTotal := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		say(total)
+	}
 	go func() { // ends with the process: a read of standard input cannot be called off
-		io.Copy(io.Discard, os.Stdin)
-		stop()
+		defer stop()
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			sayTotal()
+		}
 	}()
 	say(report{Event: "ready"})
 
-	var mu sync.Mutex
-	var total report
 	var open sync.WaitGroup
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
@@ -196,8 +203,7 @@ func traffic(ctx context.Context, args []string) error {
 		}
 	}
 	open.Wait()
-	total.Event = "traffic"
-	say(total)
+	sayTotal()
 	return nil
 }
 

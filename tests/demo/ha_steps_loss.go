@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/concord-id/concord/broker/admin/client"
+)
+
+func killLeader(ctx context.Context, h *ha) error {
+	return h.during(ctx, "the leader is killed", func(p *phase) error {
+		leader, err := h.leader(ctx, h.members[0])
+		if err != nil {
+			return err
+		}
+		others := h.but(leader)
+		leader.unwatch()
+		killed := time.Now()
+		if err := leader.node.kill(); err != nil {
+			return err
+		}
+		note("%s leads, and is killed; it has no time to say so", leader.as)
+		for _, m := range others {
+			took, err := m.writesAfter(ctx, killed)
+			if err != nil {
+				return err
+			}
+			p.back = max(p.back, took)
+			verified("a write through %s was acknowledged %s after the kill", m.as, milliseconds(took))
+		}
+		if p.back >= writesBack {
+			return fmt.Errorf("writes were back %s after the kill, want under %s", milliseconds(p.back), writesBack)
+		}
+		successor, err := h.leader(ctx, others[0])
+		if err != nil {
+			return err
+		}
+		verified("%s leads", successor.as)
+		if err := h.comesBack(ctx, leader, others[0]); err != nil {
+			return err
+		}
+		p.survey(killed, others)
+		return h.watch(ctx, leader)
+	})
+}
+
+// writesAfter is how long after a moment the first write through m was acknowledged
+// that was begun after it.
+func (m *member) writesAfter(ctx context.Context, moment time.Time) (time.Duration, error) {
+	var took time.Duration
+	err := eventually(ctx, 20*time.Second, func(context.Context) error {
+		at, ok := m.probes.writes.successAfter(moment)
+		if !ok {
+			return fmt.Errorf("no write through %s is acknowledged", m.as)
+		}
+		took = at.Sub(moment)
+		return nil
+	})
+	return took, err
+}
+
+// comesBack starts a node again, and waits until it has caught up.
+func (h *ha) comesBack(ctx context.Context, m, via *member) error {
+	begun := time.Now()
+	if _, err := m.start(ctx); err != nil {
+		return err
+	}
+	if err := h.caughtUp(ctx, m, via); err != nil {
+		return err
+	}
+	h.lead()
+	verified("%s is back: ready and caught up %s after its start", m.as, milliseconds(time.Since(begun)))
+	return nil
+}
+
+func restartAll(ctx context.Context, h *ha) error {
+	return h.during(ctx, "rolling restart", func(p *phase) error {
+		for _, m := range h.members {
+			if err := h.restart(ctx, p, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// restart stops a node as an upgrade would, and starts it again.
+func (h *ha) restart(ctx context.Context, p *phase, m *member) error {
+	others := h.but(m)
+	leader, err := h.leader(ctx, others[0])
+	if err != nil {
+		return err
+	}
+	m.unwatch()
+	begun := time.Now()
+	if err := m.node.stop(); err != nil {
+		return err
+	}
+	if leader == m {
+		note("%s led: it handed the leadership over, and ended %s after SIGTERM", m.as, milliseconds(time.Since(begun)))
+	} else {
+		note("%s followed: it ended %s after SIGTERM", m.as, milliseconds(time.Since(begun)))
+	}
+	if err := h.comesBack(ctx, m, others[0]); err != nil {
+		return err
+	}
+	for _, other := range others {
+		if _, err := other.writesAfter(ctx, begun); err != nil {
+			return err
+		}
+	}
+	p.survey(begun, others)
+	return h.watch(ctx, m)
+}
+
+func replaceNode(ctx context.Context, h *ha) error {
+	return h.during(ctx, "a node is replaced", func(p *phase) error {
+		before, err := h.publishes(ctx, h.members[0])
+		if err != nil {
+			return err
+		}
+		lost, err := h.lose(ctx)
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		via := h.members[0]
+		if err := lost.node.kill(); err != nil {
+			return err
+		}
+		note("%s is killed, and its machine is not seen again; its workloads go on with the SVIDs that they have", lost.as)
+		if _, err := via.run(ctx, "cluster", "remove", lost.as); err != nil {
+			return err
+		}
+		verified("%s is removed, by a command at %s", lost.as, via.as)
+		up := slices.Clone(h.members)
+		next := h.newMember("n4")
+		if err := h.joins(ctx, next, via); err != nil {
+			return err
+		}
+		if err := h.settle(ctx, next); err != nil {
+			return err
+		}
+		after, err := h.publishes(ctx, next)
+		if err != nil {
+			return err
+		}
+		if before.sequence != after.sequence || !bytes.Equal(before.document, after.document) {
+			return fmt.Errorf("acme's bundle changed from sequence %d to %d", before.sequence, after.sequence)
+		}
+		verified("bank verified n4's SVIDs by the bundle that it had: sequence %d before and after, byte for byte", after.sequence)
+		if err := h.verifyTolerance(ctx, via); err != nil {
+			return err
+		}
+		p.survey(begun, up)
+		return h.watch(ctx, next)
+	})
+}
+
+// lose takes a node that does not lead out of the story; it still runs.
+func (h *ha) lose(ctx context.Context) (*member, error) {
+	leader, err := h.leader(ctx, h.members[0])
+	if err != nil {
+		return nil, err
+	}
+	lost := h.but(leader)[1]
+	lost.unwatch()
+	h.members = h.but(lost)
+	h.lead()
+	return lost, nil
+}
+
+// published is acme's bundle: as m serves it, and the sequence that bank has.
+type published struct {
+	document []byte
+	sequence uint64
+}
+
+func (h *ha) publishes(ctx context.Context, m *member) (published, error) {
+	_, document, err := readBundle(ctx, m)
+	if err != nil {
+		return published{}, err
+	}
+	r, err := ask[relationship](ctx, h.bank, "federation", "show", m.name)
+	return published{document, r.Status.Sequence}, err
+}
+
+func sumUp(ctx context.Context, h *ha) error {
+	for _, m := range h.members {
+		m.unwatch()
+	}
+	if err := h.verifyWrites(ctx); err != nil {
+		return err
+	}
+	if err := waitActive(ctx, h.bank, h.members[0].domain); err != nil {
+		return err
+	}
+	rates, err := h.endTraffic(ctx)
+	if err != nil {
+		return err
+	}
+	sum := h.table()
+	if sum.failed > 0 {
+		return fmt.Errorf("%d mTLS calls failed", sum.failed)
+	}
+	for _, way := range []string{"bank → acme", "acme → bank"} {
+		if rates[way] < leastCalls {
+			return fmt.Errorf("%s: %.1f calls a second, want at least %d", way, rates[way], leastCalls)
+		}
+		verified("%s: %.1f calls a second, 0 failed", way, rates[way])
+	}
+	verified("longest gaps of nodes that were up: JWT-SVIDs %s, writes %s, bundle endpoint %s", milliseconds(sum.issuance.gap), milliseconds(sum.writes.gap), milliseconds(sum.bundle.gap))
+	verified("writes were back %s after the leader was killed", milliseconds(sum.back))
+	return nil
+}
+
+// verifyWrites verifies that every member has every write that was acknowledged,
+// and that all have the same state.
+func (h *ha) verifyWrites(ctx context.Context) error {
+	done := h.writes.all()
+	for _, m := range h.members {
+		list, err := m.entries(ctx)
+		if err != nil {
+			return err
+		}
+		there := make(map[string]bool, len(list))
+		for _, e := range list {
+			there[e.SPIFFEID] = true
+		}
+		for _, id := range done {
+			if !there[id] {
+				return fmt.Errorf("the creation of %s was acknowledged, and %s does not have it", id, m.as)
+			}
+		}
+	}
+	verified("all %d writes that were acknowledged are there, at each of %d nodes", len(done), len(h.members))
+	return eventually(ctx, 10*time.Second, func(ctx context.Context) error {
+		c, err := h.members[0].cluster(ctx)
+		if err != nil {
+			return err
+		}
+		first := c.Members[0]
+		if slices.ContainsFunc(c.Members, func(m client.ClusterMember) bool { return m.Digest == "" || m.Digest != first.Digest }) {
+			return errors.New("the nodes' states differ")
+		}
+		verified("their states are the same: %.12s… at log index %d", first.Digest, first.Applied)
+		return nil
+	})
+}
+
+// endTraffic ends the callers and returns the calls a second each way.
+func (h *ha) endTraffic(ctx context.Context) (map[string]float64, error) {
+	h.between.name = "in between"
+	rates := map[string]float64{}
+	for _, c := range h.callers {
+		c.expectEnd()
+		if err := c.stdin.Close(); err != nil {
+			return nil, err
+		}
+		total, err := c.next(ctx, "traffic")
+		if err != nil {
+			return nil, err
+		}
+		h.between.add(c, total)
+		rates[c.way] += float64(total.Calls) / time.Since(c.begun).Seconds()
+	}
+	return rates, nil
+}
