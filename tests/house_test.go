@@ -55,7 +55,7 @@ var house = map[string][]string{
 	"cmd/concord": {"words", "broker/node", "broker/admin/client"},
 
 	"docs/api":            {},
-	"tests/bench":         {"words", "broker/admin/client", "broker/node", "ca/"},
+	"tests/bench":         {"words", "broker/admin/client", "broker/node", "broker/state", "ca/", "federation/fetch"},
 	"tests/check":         {},
 	"tests/clauses":       {},
 	"tests/demo":          {"broker/admin/client"},

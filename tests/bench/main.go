@@ -40,16 +40,29 @@ var rows = []row{
 	{"endpoint", "bundle endpoint, GETs a second, warm TLS", "≥ 90 %", rate(floorEndpoint, oursEndpoint, 90)},
 	{"endpoint", "the same, 304 when unchanged", "≥ 90 %", rate(floorNotModified, oursNotModified, 90)},
 	{"push", "change → last of 4,000 streams, p99", "≤ 1.5 ×", push},
+	{"federation", "10,000 peers, unchanged, a 60 s hint", "< 15 % core", peersRow},
+	{"entries", "1,000,000 entries", "< 2 GiB", entries},
 	{"start", "cold start → a workload's first SVID", "< 1 s", coldStart},
 }
 
 func main() {
-	group := flag.String("group", "", "measure only this group: issue, grpc, endpoint, push, start")
+	group := flag.String("group", "", "measure only this group: issue, grpc, endpoint, push, federation, entries, start")
+	which := flag.String("part", "", "be one part of a row: the rows use it")
+	file := flag.String("file", "", "what --part reads or writes")
 	profile := flag.String("profile", "", "write a CPU profile to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := profiled(*profile, func() error { return table(ctx, *group) }); err != nil {
+	do := func() error { return table(ctx, *group) }
+	switch *which {
+	case "write-entries":
+		do = func() error { return writeEntries(*file) }
+	case "read-entries":
+		do = func() error { return readEntries(*file) }
+	case "peers":
+		do = servePeers
+	}
+	if err := profiled(*profile, do); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
