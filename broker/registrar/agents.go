@@ -34,11 +34,16 @@ func (r *Registrar) Agent(ctx context.Context, who broker.Caller, id spiffeid.ID
 	if err != nil {
 		return Agent{}, err
 	}
-	agent, ok := view.Agent(id)
-	if !ok {
-		return Agent{}, noSuchAgent(id)
+	if agent, ok := view.Agent(id); ok {
+		return agent, nil
 	}
-	return agent, nil
+	return confirmed(ctx, r, func() (Agent, error) {
+		agent, ok := r.parts.Ledger.View().Agent(id)
+		if !ok {
+			return Agent{}, noSuchAgent(id)
+		}
+		return agent, nil
+	})
 }
 
 // Agents lists agents by ID.
@@ -125,10 +130,12 @@ func (r *Registrar) changeAgent(ctx context.Context, who broker.Caller, verb str
 	if err != nil {
 		return out, err
 	}
-	if before, ok := r.parts.Ledger.View().Agent(in.ID); ok {
-		out.Before = &before
-	}
-	c, err := command(out.Before)
+	c, err := confirmed(ctx, r, func() (state.Command, error) {
+		if before, ok := r.parts.Ledger.View().Agent(in.ID); ok {
+			out.Before = &before
+		}
+		return command(out.Before)
+	})
 	if err != nil {
 		return out, err
 	}

@@ -41,11 +41,16 @@ func (r *Registrar) Bundle(ctx context.Context, who broker.Caller, td spiffeid.T
 	if err := r.foreign(td); err != nil {
 		return nil, err
 	}
-	held := view.Foreign(td)
-	if held == nil {
-		return nil, noSuchBundle(td)
+	if held := view.Foreign(td); held != nil {
+		return held, nil
 	}
-	return held, nil
+	return confirmed(ctx, r, func() (*federation.Published, error) {
+		held := r.parts.Ledger.View().Foreign(td)
+		if held == nil {
+			return nil, noSuchBundle(td)
+		}
+		return held, nil
+	})
 }
 
 // Bundles lists the bundles held of other trust domains, by name.

@@ -66,7 +66,7 @@ func (r *Registrar) SetBundle(ctx context.Context, who broker.Caller, in SetBund
 	if err != nil {
 		return out, err
 	}
-	return r.putBundle(ctx, act, given, in)
+	return confirmed(ctx, r, func() (Outcome[federation.Published], error) { return r.putBundle(ctx, act, given, in) })
 }
 
 // putBundle proposes given for what is held now, until nobody comes in between.

@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/concord-id/concord/broker"
@@ -16,6 +17,8 @@ type Cluster interface {
 	NewJoinToken(name string, until time.Time) (text string, token state.JoinToken, err error)
 	// Transfer has another member lead; to is its ID, "" for any that votes.
 	Transfer(ctx context.Context, to string) error
+	// Backup writes a backup of view.
+	Backup(view *state.View, w io.Writer) error
 }
 
 // ClusterMember is a node of the cluster.
@@ -145,7 +148,7 @@ func (r *Registrar) RemoveMember(ctx context.Context, who broker.Caller, in Remo
 	if err != nil {
 		return out, err
 	}
-	member, err := memberToRemove(r.parts.Ledger.View(), in.Member)
+	member, err := confirmed(ctx, r, func() (state.Member, error) { return memberToRemove(r.parts.Ledger.View(), in.Member) })
 	if err != nil {
 		return out, err
 	}
@@ -196,7 +199,7 @@ func (r *Registrar) TransferLeadership(ctx context.Context, who broker.Caller, t
 	out.Before, out.After = &before, &to
 	id := ""
 	if to != "" {
-		member, err := memberCalled(r.parts.Ledger.View(), to)
+		member, err := confirmed(ctx, r, func() (state.Member, error) { return memberCalled(r.parts.Ledger.View(), to) })
 		if err != nil {
 			return out, err
 		}

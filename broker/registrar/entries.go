@@ -82,6 +82,9 @@ func (r *Registrar) UpdateEntry(ctx context.Context, who broker.Caller, in Updat
 	if err != nil {
 		return out, err
 	}
+	if _, err := r.Entry(ctx, who, in.Entry.ID); err != nil {
+		return out, err
+	}
 	err = retry(act, in.IfRevision == nil, func(act broker.Act) error {
 		before, ok := r.parts.Ledger.View().Entry(in.Entry.ID)
 		if !ok {

@@ -32,11 +32,16 @@ func (r *Registrar) Entry(ctx context.Context, who broker.Caller, id string) (*w
 	if id == "" {
 		return nil, broker.Refuse(broker.InvalidArgument, "entry ID is missing: say which entry to get")
 	}
-	entry, ok := view.Entry(id)
-	if !ok {
-		return nil, noSuchEntry(id)
+	if entry, ok := view.Entry(id); ok {
+		return entry, nil
 	}
-	return entry, nil
+	return confirmed(ctx, r, func() (*workload.Entry, error) {
+		entry, ok := r.parts.Ledger.View().Entry(id)
+		if !ok {
+			return nil, noSuchEntry(id)
+		}
+		return entry, nil
+	})
 }
 
 // Entries lists entries by ID.

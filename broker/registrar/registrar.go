@@ -28,6 +28,9 @@ type Ledger interface {
 	View() *state.View
 	// WaitIndex waits until this node has applied index.
 	WaitIndex(ctx context.Context, index uint64) error
+	// Confirm waits until this node has everything that was committed when it was
+	// called; it fails with Unavailable without a leader.
+	Confirm(ctx context.Context) error
 }
 
 // Peers is what follows the bundles of other domains.

@@ -27,11 +27,17 @@ func (r *Registrar) Relationship(ctx context.Context, who broker.Caller, td spif
 	if td.IsZero() {
 		return Peer{}, broker.Refuse(broker.InvalidArgument, "trust domain is missing: say which one, such as partner.example")
 	}
-	relationship, ok := view.Relationship(td)
-	if !ok {
-		return Peer{}, noSuchRelationship(td)
+	if relationship, ok := view.Relationship(td); ok {
+		return r.peer(view, relationship), nil
 	}
-	return r.peer(view, relationship), nil
+	return confirmed(ctx, r, func() (Peer, error) {
+		view := r.parts.Ledger.View()
+		relationship, ok := view.Relationship(td)
+		if !ok {
+			return Peer{}, noSuchRelationship(td)
+		}
+		return r.peer(view, relationship), nil
+	})
 }
 
 // Relationships lists the relationships by the trust domains' names.
@@ -61,8 +67,8 @@ func (r *Registrar) Refresh(ctx context.Context, who broker.Caller, td spiffeid.
 	if err := r.foreign(td); err != nil {
 		return Peer{}, err
 	}
-	if _, ok := r.parts.Ledger.View().Relationship(td); !ok {
-		return Peer{}, noSuchRelationship(td)
+	if _, err := r.Relationship(ctx, who, td); err != nil {
+		return Peer{}, err
 	}
 	status, err := r.parts.Peers.Refresh(ctx, td)
 	view := r.parts.Ledger.View()

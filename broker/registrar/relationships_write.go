@@ -70,7 +70,8 @@ func (r *Registrar) SetRelationship(ctx context.Context, who broker.Caller, in S
 			return out, err
 		}
 	}
-	if out, err = r.putRelationship(ctx, act, in); err != nil || begins || in.Bundle == nil || in.DryRun {
+	out, err = confirmed(ctx, r, func() (Outcome[federation.Relationship], error) { return r.putRelationship(ctx, act, in) })
+	if err != nil || begins || in.Bundle == nil || in.DryRun {
 		return out, err
 	}
 	set, err := r.putBundle(ctx, bundleAct, first, SetBundle{})

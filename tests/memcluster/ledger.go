@@ -33,6 +33,9 @@ func (l *Ledger) WaitIndex(ctx context.Context, index uint64) error {
 	return ctx.Err()
 }
 
+// Confirm implements registrar.Ledger: a cluster of one has everything.
+func (l *Ledger) Confirm(context.Context) error { return nil }
+
 // Propose implements registrar.Ledger.
 func (l *Ledger) Propose(_ context.Context, act broker.Act, c state.Command) (state.Applied, error) {
 	before, after := l.hooks()
