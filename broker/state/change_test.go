@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -11,10 +12,10 @@ import (
 )
 
 func TestChangesMerge(t *testing.T) {
-	one := state.Change{Index: 4, Own: true, Entries: []string{"a", "c"}, Bundles: []spiffeid.TrustDomain{shop}}
+	one := state.Change{Index: 4, Own: true, Duties: true, Entries: []string{"a", "c"}, Bundles: []spiffeid.TrustDomain{shop}}
 	two := state.Change{Index: 5, Settings: true, Entries: []string{"b", "c"}, Bundles: []spiffeid.TrustDomain{bank, shop}, Relationships: []spiffeid.TrustDomain{bank}}
 	m := one.Merge(two)
-	if m.Index != 5 || !m.Own || !m.Settings || m.Agents || m.Everything || m.Authorities {
+	if m.Index != 5 || !m.Own || !m.Settings || !m.Duties || m.Members || m.Agents || m.Everything || m.Authorities {
 		t.Errorf("merged: %+v", m)
 	}
 	if !slices.Equal(m.Entries, []string{"a", "b", "c"}) || !slices.Equal(m.Bundles, []spiffeid.TrustDomain{bank, shop}) || !m.Relationship(bank) {
@@ -25,6 +26,27 @@ func TestChangesMerge(t *testing.T) {
 	}
 	if !(state.Change{Index: 3}).Empty() || m.Empty() {
 		t.Error("a change is empty if it is not, or the other way round")
+	}
+}
+
+func TestEveryPartOfAChangeIsMerged(t *testing.T) {
+	kind := reflect.TypeFor[state.Change]()
+	for i := range kind.NumField() {
+		name := kind.Field(i).Name
+		var some state.Change
+		switch field := reflect.ValueOf(&some).Elem().Field(i); {
+		case name == "Index":
+			continue
+		case field.Kind() == reflect.Bool:
+			field.SetBool(true)
+		default:
+			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
+		}
+		for _, m := range []state.Change{some.Merge(state.Change{}), (state.Change{}).Merge(some)} {
+			if some.Empty() || !reflect.DeepEqual(m, some) {
+				t.Errorf("%s: %+v merged with nothing is %+v", name, some, m)
+			}
+		}
 	}
 }
 

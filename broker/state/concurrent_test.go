@@ -29,6 +29,9 @@ func TestViewsAreReadWhileTheLogGoesOn(t *testing.T) {
 				if count != v.EntryCount() || len(v.EntriesOf(node)) > count {
 					t.Errorf("a view has %d entries and says %d", count, v.EntryCount())
 				}
+				if on := v.Duties(); v.MemberCount() < len(on.Live) {
+					t.Errorf("%d members have duties %+v", v.MemberCount(), on)
+				}
 				v.EntriesFor(node, selectors("unix:uid:1", "unix:gid:7"))
 				if _, _, err := v.Try(act, state.PutEntry{Entry: entry("trial", "/trial", "unix:uid:9")}); err != nil {
 					t.Error(err)
@@ -47,6 +50,8 @@ func TestViewsAreReadWhileTheLogGoesOn(t *testing.T) {
 	for i := range 300 {
 		w.do(state.PutEntry{Entry: entry(fmt.Sprint(i), fmt.Sprint("/", i), "unix:uid:1")})
 		w.do(state.DeleteEntry{ID: fmt.Sprint("first-", i)})
+		w.do(started(1, uint64(i+2)))
+		w.do(duties(w.machine.View().Duties().Epoch+1, 1))
 	}
 	close(done)
 	readers.Wait()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/concord-id/concord/broker/state"
 )
@@ -25,7 +26,7 @@ func bounded(t *testing.T, size int, f func()) {
 // FuzzCommand decodes log entries. What is taken has one encoding, and is
 // applied or refused without stopping the node.
 func FuzzCommand(f *testing.F) {
-	for _, c := range samples() {
+	for _, c := range append(samples(), started(1, 2), admit(3), duties(1, 1, 2), state.RemoveMember{ID: nodeID(2)}) {
 		encoded, err := state.Encode(sampleAct(), c)
 		if err != nil {
 			f.Fatal(err)
@@ -34,7 +35,9 @@ func FuzzCommand(f *testing.F) {
 	}
 	f.Add([]byte{1, 3})
 	f.Add([]byte{1, 3, 0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	base := founded(f).machine.View()
+	w := clustered(f, 2)
+	w.do(joinToken(3, w.now.Add(time.Hour)))
+	base := w.machine.View()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if _, _, err := state.Decode(body); err == nil && len(body) < 6 {
 			t.Error("too short to have a checksum, and taken")

@@ -41,6 +41,10 @@ func samples() []state.Command {
 	aged.Tainted, aged.LargestHint = true, time.Hour
 
 	foreign := bundle(bank, 7, []int{10}, []int{11})
+	first := member(1)
+	first.JoinedAt = epoch
+	token := joinToken(2, epoch.Add(48*time.Hour))
+	token.Token.UsedBy, token.Token.UsedAt = nodeID(2), epoch
 	return []state.Command{
 		bootstrap(),
 		state.PutSettings{Settings: state.Settings{RefreshHint: time.Minute, PublicationWindow: -1, X509TTL: time.Hour, JWTTTL: time.Minute, IntermediateTTL: 2 * time.Hour, RootTTL: lifetime}},
@@ -61,6 +65,12 @@ func samples() []state.Command {
 		}},
 		state.DeleteAgent{ID: id("/spire/agent/concord/n1")},
 		state.AppendAuthority{Use: ca.X509, ID: rootID(16), Public: root(acme, 16, 0).Public, NotAfter: epoch.Add(lifetime)},
+		state.PutMember{Member: first},
+		token,
+		admit(2),
+		state.RemoveMember{ID: nodeID(2), Compromised: true},
+		duties(1, 1),
+		resealed(initial()...),
 	}
 }
 
@@ -260,10 +270,41 @@ func TestWhatIsInvalidIsNotEncoded(t *testing.T) {
 		"an intermediate shorter than its SVID": state.PutSettings{Settings: tooShort},
 		"a hint that is no whole second":        state.PutSettings{Settings: fraction},
 		"settings of nothing":                   state.PutSettings{},
+		"a start without incarnation":           started(1, 0),
+		"a join token of nobody":                state.PutJoinToken{Token: state.JoinToken{ID: tokenID(1), ExpiresAt: epoch}},
+		"a join token without ID":               state.PutJoinToken{Token: state.JoinToken{Name: "n1", ExpiresAt: epoch}},
+		"a join token without end":              joinToken(1, time.Time{}),
+		"an admission without token":            state.AdmitMember{Member: member(1)},
+		"a removal of no member":                state.RemoveMember{ID: "n1"},
+		"an ID not in UTF-8":                    state.DeleteEntry{ID: "\xff"},
+		"an authority's ID not in UTF-8":        state.TaintAuthority{Use: ca.X509, ID: "\xff"},
+		"an end before the year 1":              joinToken(1, time.Time{}.Add(-time.Hour)),
 	} {
 		if _, err := state.Encode(sampleAct(), c); broker.CodeOf(err) != broker.InvalidArgument {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestTheNewestCommandIsTheLast(t *testing.T) {
+	kinds := make(map[byte]bool)
+	for _, c := range samples() {
+		encoded, err := state.Encode(sampleAct(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds[encoded[1]] = true
+	}
+	for n := range state.NewestCommand {
+		if !kinds[byte(n+1)] {
+			t.Errorf("there is no sample of command %d", n+1)
+		}
+	}
+	if uint64(len(kinds)) != state.NewestCommand {
+		t.Errorf("there are %d commands, and the newest is %d", len(kinds), state.NewestCommand)
+	}
+	if _, _, err := state.Decode(sealed([]byte{1, byte(state.NewestCommand + 1)})); !errors.Is(err, state.ErrUnknownCommand) {
+		t.Errorf("the command after the newest: %v", err)
 	}
 }
 

@@ -37,12 +37,14 @@ type model struct {
 	agents        map[string]state.Agent
 	sequence      uint64
 	content       string
+	cluster
 }
 
 func newModel(b state.Bootstrap, at time.Time) *model {
 	m := &model{
 		now: at, settings: b.Settings, authorities: map[string]ca.Authority{}, entries: map[string]workload.Entry{},
 		relationships: map[string]federation.Relationship{}, bundles: map[string][]byte{}, agents: map[string]state.Agent{},
+		cluster: newCluster(),
 	}
 	for _, a := range b.Authorities {
 		a.PreparedAt, a.LargestHint = at, b.Settings.RefreshHint
@@ -122,6 +124,18 @@ func (m *model) apply(c state.Command) broker.Code {
 		m.authorities[c.Use.String()+c.ID] = a
 	case state.RemoveAuthority:
 		return m.remove(c)
+	case state.PutMember:
+		return m.putMember(c)
+	case state.PutJoinToken:
+		return m.putJoinToken(c)
+	case state.AdmitMember:
+		return m.admit(c)
+	case state.RemoveMember:
+		return m.removeMember(c)
+	case state.PutDuties:
+		return m.putDuties(c)
+	case state.Reseal:
+		return m.reseal(c)
 	}
 	return ""
 }
@@ -515,6 +529,7 @@ func (m *model) compare(v *state.View) string {
 	for key, a := range m.authorities {
 		want["authority "+key] = a
 	}
+	m.describe(have, want, v)
 	have["sequence"], want["sequence"] = v.Own().Bundle.Sequence, m.sequence
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if !reflect.DeepEqual(have[key], want[key]) {
@@ -566,8 +581,9 @@ func invariants(v *state.View, before *federation.Published) string {
 
 // history draws commands from few IDs, keys and domains, so that they meet.
 type history struct {
-	t *rapid.T
-	v *state.View // as the proposer saw it, perhaps a while ago
+	t   *rapid.T
+	v   *state.View // as the proposer saw it, perhaps a while ago
+	now time.Time
 }
 
 func pick[T any](h history, what string, from ...T) T { return rapid.SampledFrom(from).Draw(h.t, what) }
@@ -581,7 +597,7 @@ func (h history) domain() spiffeid.TrustDomain {
 }
 
 func (h history) command() state.Command {
-	switch rapid.IntRange(0, 18).Draw(h.t, "command") {
+	switch rapid.IntRange(0, 25).Draw(h.t, "command") {
 	case 0:
 		s := state.DefaultSettings()
 		s.RefreshHint = pick(h, "hint", time.Second, time.Minute, time.Hour)
@@ -606,6 +622,10 @@ func (h history) command() state.Command {
 		return state.PutAgent{Agent: a}
 	case 15:
 		return state.DeleteAgent{ID: h.agent().ID}
+	case 16, 17, 18, 19, 20, 21:
+		return h.clustering()
+	case 22:
+		return h.reseal()
 	default:
 		return h.authority()
 	}
@@ -675,6 +695,12 @@ func TestRandomHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := founded(t)
 		m := newModel(bootstrap(), epoch)
+		if rapid.Bool().Draw(t, "cluster") {
+			for _, c := range []state.Command{started(1, 1), joinToken(2, epoch.Add(time.Hour)), admit(2), duties(1, 1, 2)} {
+				w.do(c)
+				m.apply(c)
+			}
+		}
 		var saved []byte
 		savedAt := uint64(0)
 		seen, records := w.machine.View(), w.records()
@@ -687,8 +713,9 @@ func TestRandomHistories(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "save") == 0 {
 				saved, savedAt = snapshot(t, w.machine.View()), w.index
 			}
-			c := history{t, seen}.command()
-			before := w.machine.View().Own()
+			c := history{t, seen, w.now}.command()
+			was := w.machine.View()
+			before := was.Own()
 			act := w.act()
 			if rapid.Bool().Draw(t, "request") { // remembered for an hour, and then forgotten everywhere at once
 				act.RequestID = fmt.Sprint("r", w.index)
@@ -709,8 +736,11 @@ func TestRandomHistories(t *testing.T) {
 			if broken := invariants(w.machine.View(), before); broken != "" {
 				t.Fatalf("after %T %+v: %s", c, c, broken)
 			}
-			agent := history{t, seen}.agent()
-			have := selectors(history{t, seen}.subset("have", "unix:uid:1", "unix:gid:1", "unix:path:/a", "k8s:zone:a")...)
+			if broken := clusterInvariants(w.machine.View(), was); broken != "" {
+				t.Fatalf("after %T %+v: %s", c, c, broken)
+			}
+			agent := history{t, seen, w.now}.agent()
+			have := selectors(history{t, seen, w.now}.subset("have", "unix:uid:1", "unix:gid:1", "unix:path:/a", "k8s:zone:a")...)
 			if got, want := names(w.machine.View().EntriesFor(agent, have)), m.entriesFor(agent, have); !slices.Equal(got, want) {
 				t.Fatalf("after %T %+v: agent %s has for %v the entries %v, not %v", c, c, agent.ID, have, got, want)
 			}

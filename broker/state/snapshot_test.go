@@ -37,6 +37,10 @@ func lived(t fataler) *world {
 	w.do(state.PutEntry{Entry: entry("b", "/b", "unix:uid:1", "unix:gid:1")})
 	w.do(state.PutAgent{Agent: state.Agent{ID: id("/spire/agent/concord/n1"), Method: "concord:node"}})
 	w.do(activate(3))
+	w.do(joinToken(3, w.now.Add(time.Hour)))
+	w.do(admit(3))
+	w.do(duties(2, 1, 3))
+	w.do(joinToken(4, w.now.Add(time.Hour)))
 	return w
 }
 
@@ -64,6 +68,7 @@ func TestASnapshotIsTheState(t *testing.T) {
 	}
 	restored.refused(broker.FailedPrecondition, operator(bundle(shop, 1, []int{10}, nil)))
 	restored.refused(broker.FailedPrecondition, operator(bundle(shop, 1, []int{1}, nil)))
+	restored.refused(broker.PermissionDenied, started(2, 9))
 	if again := restored.applyAs(restored.as("rc"), samples()[3]); !again.Repeated {
 		t.Errorf("requests are forgotten: %+v", again)
 	}

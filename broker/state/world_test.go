@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,28 +134,39 @@ func (w *world) refused(code broker.Code, c state.Command) *broker.Refusal {
 func (w *world) records() string {
 	v := w.machine.View()
 	domain, _ := v.Domain()
-	text := fmt.Sprintf("%+v\n", domain)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%+v\n", domain)
 	for _, a := range append(v.Authorities(ca.X509), v.Authorities(ca.JWT)...) {
-		text += fmt.Sprintf("%x %s ", a.Public, a.Sealed)
+		fmt.Fprintf(&text, "%x %s ", a.Public, a.Sealed)
 		a.Public, a.Sealed = nil, nil // as decimal numbers they are long
-		text += fmt.Sprintf("%+v\n", a)
+		fmt.Fprintf(&text, "%+v\n", a)
 	}
 	if own := v.Own(); own != nil {
-		text += own.ETag + own.UpdatedAt.String() + "\n"
+		fmt.Fprintf(&text, "%s %s\n", own.ETag, own.UpdatedAt)
 	}
 	for p := range v.Bundles() {
-		text += fmt.Sprintf("%s %x %s %s %d\n", p.Bundle.TrustDomain, p.Document, p.Origin, p.UpdatedAt, p.UpdatedIndex)
+		fmt.Fprintf(&text, "%s %x %s %s %d\n", p.Bundle.TrustDomain, p.Document, p.Origin, p.UpdatedAt, p.UpdatedIndex)
 	}
 	for e := range v.Entries() {
-		text += fmt.Sprintf("%+v\n", *e)
+		fmt.Fprintf(&text, "%+v\n", *e)
 	}
 	for r := range v.Relationships() {
-		text += fmt.Sprintf("%+v\n", r)
+		fmt.Fprintf(&text, "%+v\n", r)
 	}
 	for a := range v.Agents() {
-		text += fmt.Sprintf("%+v\n", a)
+		fmt.Fprintf(&text, "%+v\n", a)
 	}
-	return text
+	for m := range v.Members() {
+		fmt.Fprintf(&text, "%+v\n", m)
+	}
+	for r := range v.RemovedMembers() {
+		fmt.Fprintf(&text, "%+v\n", r)
+	}
+	for t := range v.JoinTokens() {
+		fmt.Fprintf(&text, "%+v\n", t)
+	}
+	fmt.Fprintf(&text, "%+v\n", v.Duties())
+	return text.String()
 }
 
 // later lets time pass.
