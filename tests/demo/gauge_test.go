@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,14 +104,14 @@ func TestAnAttemptThatTheEndCallsOffDoesNotCount(t *testing.T) {
 }
 
 func TestPhaseCountsWhatIsNew(t *testing.T) {
-	c := &caller{told: report{Calls: 10, Successes: 9}}
+	c := &caller{way: "there", told: report{Calls: 10, Successes: 9, Error: "refused"}}
 	var p phase
-	p.add(c, report{Calls: 15, Successes: 13})
-	p.add(c, report{Calls: 20, Successes: 18})
+	p.add(c, report{Calls: 15, Successes: 13, Error: "reset"})
+	p.add(c, report{Calls: 20, Successes: 18, Error: "reset"})
 	if p.calls != 10 || p.failed != 1 {
 		t.Errorf("%d calls, %d failed; want 10 and 1", p.calls, p.failed)
 	}
-	if p.verify() == nil {
-		t.Error("a phase with a failed call passes")
+	if err := p.verify(); err == nil || !strings.Contains(err.Error(), "1 of 10 mTLS calls failed, one there: reset") {
+		t.Errorf("a phase with a failed call says %v", err)
 	}
 }

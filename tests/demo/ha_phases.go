@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -30,6 +31,7 @@ type caller struct {
 type phase struct {
 	name                     string
 	calls, failed            int
+	last                     string // what a call failed with
 	issuance, writes, bundle window // of the nodes that were to be up
 	back                     time.Duration
 }
@@ -78,7 +80,10 @@ func (h *ha) tally(ctx context.Context, p *phase) error {
 // add counts what c has done since it last said so.
 func (p *phase) add(c *caller, now report) {
 	p.calls += now.Calls - c.told.Calls
-	p.failed += now.Calls - now.Successes - (c.told.Calls - c.told.Successes)
+	if failed := now.Calls - now.Successes - (c.told.Calls - c.told.Successes); failed > 0 {
+		p.failed += failed
+		p.last = c.way + ": " + now.Error
+	}
 	c.told = now
 }
 
@@ -95,7 +100,7 @@ func (p *phase) survey(from time.Time, up []*member) {
 // verify says how the phase went; a call that failed fails it.
 func (p *phase) verify() error {
 	if p.failed > 0 {
-		return fmt.Errorf("%d of %d mTLS calls failed", p.failed, p.calls)
+		return fmt.Errorf("%d of %d mTLS calls failed, one %s", p.failed, p.calls, p.last)
 	}
 	verified("mTLS: %d calls, 0 failed", p.calls)
 	for _, seen := range []struct {
@@ -123,7 +128,7 @@ func (h *ha) table() *phase {
 	for _, p := range append(slices.Clone(h.phases), &h.between) {
 		sum.calls, sum.failed = sum.calls+p.calls, sum.failed+p.failed
 		sum.issuance, sum.writes, sum.bundle = sum.issuance.and(p.issuance), sum.writes.and(p.writes), sum.bundle.and(p.bundle)
-		sum.back = max(sum.back, p.back)
+		sum.back, sum.last = max(sum.back, p.back), cmp.Or(p.last, sum.last)
 		p.row(rows)
 	}
 	sum.row(rows)

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -24,16 +23,8 @@ func killLeader(ctx context.Context, h *ha) error {
 			return err
 		}
 		note("%s leads, and is killed; it has no time to say so", leader.as)
-		for _, m := range others {
-			took, err := m.writesAfter(ctx, killed)
-			if err != nil {
-				return err
-			}
-			p.back = max(p.back, took)
-			verified("a write through %s was acknowledged %s after the kill", m.as, milliseconds(took))
-		}
-		if p.back >= writesBack {
-			return fmt.Errorf("writes were back %s after the kill, want under %s", milliseconds(p.back), writesBack)
+		if p.back, err = writesReturn(ctx, killed, others); err != nil {
+			return err
 		}
 		successor, err := h.leader(ctx, others[0])
 		if err != nil {
@@ -49,6 +40,24 @@ func killLeader(ctx context.Context, h *ha) error {
 		p.survey(killed, others)
 		return h.watch(ctx, leader)
 	})
+}
+
+// writesReturn is how long after the leader's death writes were acknowledged through
+// each of the nodes; it is an error if that took too long.
+func writesReturn(ctx context.Context, killed time.Time, up []*member) (time.Duration, error) {
+	var longest time.Duration
+	for _, m := range up {
+		took, err := m.writesAfter(ctx, killed)
+		if err != nil {
+			return 0, err
+		}
+		longest = max(longest, took)
+		verified("a write through %s was acknowledged %s after the kill", m.as, milliseconds(took))
+	}
+	if longest >= writesBack {
+		return 0, fmt.Errorf("writes were back %s after the kill, want under %s", milliseconds(longest), writesBack)
+	}
+	return longest, nil
 }
 
 // refetched waits until each domain has asked for the other's bundle since a moment,
@@ -148,26 +157,16 @@ func replaceNode(ctx context.Context, h *ha) error {
 		if err != nil {
 			return err
 		}
-		lost, err := h.lose(ctx)
-		if err != nil {
-			return err
-		}
 		begun := time.Now()
-		via := h.members[0]
-		if err := lost.node.kill(); err != nil {
-			return err
-		}
-		note("%s is killed, and its machine is not seen again; its workloads go on with the SVIDs that they have", lost.as)
-		if _, err := via.run(ctx, "cluster", "remove", lost.as); err != nil {
-			return err
-		}
-		verified("%s is removed, by a command at %s", lost.as, via.as)
-		if err := h.refetched(ctx, begun, via); err != nil {
+		if err := h.lose(ctx); err != nil {
 			return err
 		}
 		up := slices.Clone(h.members)
+		if err := h.refetched(ctx, begun, up[0]); err != nil {
+			return err
+		}
 		next := h.newMember("n4")
-		if err := h.joins(ctx, next, via); err != nil {
+		if err := h.joins(ctx, next, up[0]); err != nil {
 			return err
 		}
 		ready := time.Now()
@@ -183,7 +182,7 @@ func replaceNode(ctx context.Context, h *ha) error {
 			return fmt.Errorf("acme's bundle changed from sequence %d to %d", before.sequence, after.sequence)
 		}
 		verified("bank verified n4's SVIDs by the bundle that it had: sequence %d before and after, byte for byte", after.sequence)
-		if err := h.verifyTolerance(ctx, via); err != nil {
+		if err := h.verifyTolerance(ctx, up[0]); err != nil {
 			return err
 		}
 		p.survey(begun, up)
@@ -191,17 +190,26 @@ func replaceNode(ctx context.Context, h *ha) error {
 	})
 }
 
-// lose takes a node that does not lead out of the story; it still runs.
-func (h *ha) lose(ctx context.Context) (*member, error) {
+// lose kills a node that does not lead, for good, and removes it.
+func (h *ha) lose(ctx context.Context) error {
 	leader, err := h.leader(ctx, h.members[0])
 	if err != nil {
-		return nil, err
+		return err
 	}
 	lost := h.but(leader)[1]
 	lost.unwatch()
+	if err := lost.node.kill(); err != nil {
+		return err
+	}
+	note("%s is killed, and its machine is not seen again; its workloads go on with the SVIDs that they have", lost.as)
 	h.members = h.but(lost)
 	h.lead()
-	return lost, nil
+	via := h.members[0]
+	if _, err := via.run(ctx, "cluster", "remove", lost.as); err != nil {
+		return err
+	}
+	verified("%s is removed, by a command at %s", lost.as, via.as)
+	return nil
 }
 
 // published is acme's bundle: as m serves it, and the sequence that bank has.
@@ -217,93 +225,4 @@ func (h *ha) publishes(ctx context.Context, m *member) (published, error) {
 	}
 	r, err := ask[relationship](ctx, h.bank, "federation", "show", m.name)
 	return published{document, r.Status.Sequence}, err
-}
-
-func sumUp(ctx context.Context, h *ha) error {
-	for _, m := range h.members {
-		m.unwatch()
-	}
-	if err := h.verifyWrites(ctx); err != nil {
-		return err
-	}
-	if err := waitActive(ctx, h.bank, h.members[0].domain); err != nil {
-		return err
-	}
-	rates, err := h.endTraffic(ctx)
-	if err != nil {
-		return err
-	}
-	sum := h.table()
-	if sum.failed > 0 {
-		return fmt.Errorf("%d mTLS calls failed", sum.failed)
-	}
-	for _, way := range []string{"bank → acme", "acme → bank"} {
-		if rates[way] < leastCalls {
-			return fmt.Errorf("%s: %.1f calls a second, want at least %d", way, rates[way], leastCalls)
-		}
-		verified("%s: %.1f calls a second, 0 failed", way, rates[way])
-	}
-	verified("longest gaps of nodes that were up: JWT-SVIDs %s, writes %s, bundle endpoint %s", milliseconds(sum.issuance.gap), milliseconds(sum.writes.gap), milliseconds(sum.bundle.gap))
-	verified("writes were back %s after the leader was killed; %d were not acknowledged", milliseconds(sum.back), sum.writes.failed)
-	return nil
-}
-
-// verifyWrites verifies that every member has every write that was acknowledged,
-// and that all have the same state.
-func (h *ha) verifyWrites(ctx context.Context) error {
-	done := h.writes.all()
-	for _, m := range h.members {
-		list, err := m.entries(ctx)
-		if err != nil {
-			return err
-		}
-		there := make(map[string]bool, len(list))
-		for _, e := range list {
-			there[e.SPIFFEID] = true
-		}
-		for _, id := range done {
-			if !there[id] {
-				return fmt.Errorf("the creation of %s was acknowledged, and %s does not have it", id, m.as)
-			}
-		}
-	}
-	verified("all %d writes that were acknowledged are there, at each of %d nodes", len(done), len(h.members))
-	return eventually(ctx, 10*time.Second, func(ctx context.Context) error {
-		c, err := h.members[0].cluster(ctx)
-		if err != nil {
-			return err
-		}
-		first := c.Members[0]
-		if slices.ContainsFunc(c.Members, func(m client.ClusterMember) bool { return m.Digest == "" || m.Digest != first.Digest }) {
-			return errors.New("the nodes' states differ")
-		}
-		verified("their states are the same: %.12s… at log index %d", first.Digest, first.Applied)
-		return nil
-	})
-}
-
-// endTraffic ends the callers and returns the calls a second each way.
-func (h *ha) endTraffic(ctx context.Context) (map[string]float64, error) {
-	h.between.name = "in between"
-	rates := map[string]float64{}
-	var begun time.Time // of the first caller
-	for _, c := range h.callers {
-		c.expectEnd()
-		if err := c.stdin.Close(); err != nil {
-			return nil, err
-		}
-		total, err := c.next(ctx, "traffic")
-		if err != nil {
-			return nil, err
-		}
-		h.between.add(c, total)
-		rates[c.way] += float64(total.Calls)
-		if begun.IsZero() || c.begun.Before(begun) {
-			begun = c.begun
-		}
-	}
-	for way := range rates {
-		rates[way] /= time.Since(begun).Seconds()
-	}
-	return rates, nil
 }
