@@ -89,11 +89,11 @@ func settingsDigest(s state.Settings) [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%+v", s))
 }
 
-// start is the record of this start of this node, and who made it: however often
-// it is proposed, it is one start.
+// startRecord is the record of this start of this node, and who made it: however often
+// this process proposes it, it is one start.
 func (n *Node) startRecord() (broker.Act, state.PutMember) {
 	act := n.act("a start of this node")
-	act.RequestID = fmt.Sprintf("start.%s.%d", n.replica.ID(), n.replica.Incarnation())
+	act.RequestID = "start." + n.startID
 	return act, state.PutMember{Member: state.Member{
 		ID: string(n.replica.ID()), Name: n.config.NodeName, Address: string(n.replica.Advertised()), Incarnation: n.replica.Incarnation(),
 		Version: n.version, Commands: state.NewestCommand, Settings: settingsDigest(n.config.settings()),

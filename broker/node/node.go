@@ -42,6 +42,7 @@ type Node struct {
 	dir     dataDir
 	version string
 	token   string
+	startID string // of this start, and no other
 	out     io.Writer
 	started time.Time
 
@@ -88,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{
 		config: o.Config, dir: dataDir(o.Config.DataDir), version: o.Version, token: o.Join, out: o.Out, started: time.Now(),
 		level: level, log: log, stack: stack{log: log}, failed: make(chan error, 1), issuer: issue.New(),
-		admitted: make(chan struct{}, 1),
+		admitted: make(chan struct{}, 1), startID: newUUID(),
 	}
 	if err := n.start(ctx); err != nil {
 		err = n.cause(err)

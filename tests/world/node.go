@@ -18,6 +18,7 @@ type Node struct {
 	Log, Out    *Record // of all its starts
 
 	t       testing.TB
+	token   string // with which it joins
 	running *node.Node
 	web     *Web // who vouches for its endpoint, with https_web
 }
@@ -37,15 +38,22 @@ func Config(t testing.TB, name string) node.Config {
 // configuration.
 func Start(t testing.TB, name string, change ...func(*node.Config)) *Node {
 	t.Helper()
+	n := newNode(t, name, change...)
+	n.Start()
+	return n
+}
+
+// newNode is a node that was not started yet.
+func newNode(t testing.TB, name string, change ...func(*node.Config)) *Node {
+	t.Helper()
 	n := &Node{TrustDomain: spiffeid.RequireTrustDomainFromString(name), Config: Config(t, name), Log: &Record{}, Out: &Record{}, t: t}
 	for _, c := range change {
 		c(&n.Config)
 	}
-	n.Start()
 	t.Cleanup(func() {
 		n.Stop()
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", name, tail(n.Log.String(), 4000))
+			t.Logf("the log of %s of %s:\n%s", n.Config.NodeName, name, tail(n.Log.String(), 4000))
 		}
 	})
 	return n
@@ -64,7 +72,7 @@ func (n *Node) TryStart() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.t.Context()), Patience)
 	defer cancel()
 	var err error
-	n.running, err = node.Start(ctx, node.Options{Config: n.Config, Version: "test", Out: n.Out, Log: n.Log})
+	n.running, err = node.Start(ctx, node.Options{Config: n.Config, Version: "test", Join: n.token, Out: n.Out, Log: n.Log})
 	return err
 }
 
