@@ -32,7 +32,8 @@ const joinCall = "join"
 // becomes an internal one at the caller, with its text.
 type Handler func(ctx context.Context, from Peer, body []byte) ([]byte, error)
 
-// Line carries calls to other members.
+// Line carries calls to other members. After any error but ErrUnreached and a
+// *broker.Refusal the call may have been carried out.
 type Line interface {
 	Call(ctx context.Context, to raft.ServerID, name string, body []byte) ([]byte, error)
 }
@@ -97,7 +98,7 @@ func newTelephone(s *stream, where func(raft.ServerID) raft.ServerAddress) *tele
 		id := raft.ServerID(strings.TrimSuffix(hostPort, ":443"))
 		address := where(id)
 		if address == "" {
-			return nil, fmt.Errorf("%w: %s is none", errUnreached, id)
+			return nil, fmt.Errorf("%w: %s is none", ErrUnreached, id)
 		}
 		return s.call(ctx, id, address)
 	}

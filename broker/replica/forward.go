@@ -18,8 +18,13 @@ const (
 	indexCall   = "index"
 )
 
-// forwardTime bounds one attempt at the leader.
-const forwardTime = 5 * time.Second
+// forwardTime bounds one attempt at the leader, searchTime one at a member that
+// may be it, and confirmTime the asking of how far the leader is.
+const (
+	forwardTime = 5 * time.Second
+	searchTime  = 2 * time.Second
+	confirmTime = 5 * time.Second
+)
 
 // answer calls that concern the log.
 func (r *Replica) answerCalls() {
@@ -52,7 +57,7 @@ func (r *Replica) forward(ctx context.Context, leader raft.ServerID, p proposal)
 	switch {
 	case errors.As(err, &refusal):
 		return state.Applied{}, &undecided{again: true, refusal: refusal}
-	case errors.Is(err, errUnreached):
+	case errors.Is(err, ErrUnreached):
 		return state.Applied{}, &undecided{again: true, refusal: broker.Refuse(broker.Unavailable, "%v: nothing was changed; try again in a moment", err)}
 	case err != nil:
 		return state.Applied{}, unknown(p.requestID, "the leader did not answer: "+err.Error())
@@ -119,8 +124,11 @@ func decided(applied state.Applied, err error) decision {
 
 // Confirm returns when this node's state has everything that was committed
 // when it was called: what it then says is not there was not there. It fails
-// with Unavailable if no leader with a quorum could be asked (DESIGN §2.12).
+// with Unavailable if no leader with a quorum could be asked before ctx ends, or
+// within five seconds (DESIGN §2.12).
 func (r *Replica) Confirm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
+	defer cancel()
 	index, err := r.leaderIndex(ctx)
 	if err != nil && r.line != nil && r.raft.Load().State() != raft.Leader {
 		var text []byte

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,10 +51,38 @@ func ReadAdmission(dir string) (Admission, bool, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &a)
 	}
+	if err == nil && len(a.Chain) == 0 {
+		err = errors.New("it says of nobody that this node was admitted")
+	}
 	if err != nil {
-		return a, false, fmt.Errorf("%w: read %s: %w; put it back from a copy, or remove this node and join again", ErrCorrupt, path, err)
+		return a, false, a.damaged(dir, err)
 	}
 	return a, true, nil
+}
+
+// check refuses an admission that is not what was written: with it nobody would
+// let this node in, or not those who have not heard of it yet.
+func (a Admission) check(dir string, me identity) error {
+	chain := make([]*x509.Certificate, len(me.certificate.Certificate))
+	for i, der := range me.certificate.Certificate {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return a.damaged(dir, err)
+		}
+		chain[i] = cert
+	}
+	keys, err := links(chain)
+	if err != nil {
+		return a.damaged(dir, err)
+	}
+	if len(keys) < len(a.Chain) { // the last link names nobody new
+		return a.damaged(dir, errors.New("its certificates do not lead from this node's key to those who admitted it"))
+	}
+	return nil
+}
+
+func (a Admission) damaged(dir string, why error) error {
+	return fmt.Errorf("%w: read %s: %w; put it back from a copy, or remove this node and join again", ErrCorrupt, filepath.Join(dir, admissionFile), why)
 }
 
 // nextIncarnation counts the starts of the node in dir, this one included.

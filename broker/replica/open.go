@@ -57,21 +57,23 @@ func (r *Replica) open(opts Options) (err error) {
 
 // openIdentity returns who this node is, in this incarnation.
 func (r *Replica) openIdentity(opts Options) (identity, error) {
-	if opts.Transport != nil && opts.ID != "" {
-		return identity{id: opts.ID, incarnation: 1}, nil
+	admission, _, err := ReadAdmission(opts.Dir)
+	r.admission = admission
+	if inside := opts.Transport != nil && opts.ID != ""; inside || err != nil {
+		return identity{id: opts.ID, incarnation: 1}, err
 	}
 	me, err := loadIdentity(opts.Dir)
 	if err != nil {
-		return me, err
-	}
-	if r.admission, _, err = ReadAdmission(opts.Dir); err != nil {
 		return me, err
 	}
 	start, err := nextIncarnation(opts.Dir)
 	if err != nil {
 		return me, err
 	}
-	return me.show(start, r.admission.Chain)
+	if me, err = me.show(start, r.admission.Chain); err != nil {
+		return me, err
+	}
+	return me, r.admission.check(opts.Dir, me)
 }
 
 // openTransport opens the raft port, unless there is another way to the members.

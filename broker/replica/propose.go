@@ -133,13 +133,15 @@ func (r *Replica) search(ctx context.Context, p proposal) (state.Applied, error)
 		if seed.ID == r.me.id {
 			continue
 		}
-		applied, err := r.forward(ctx, seed.ID, p)
+		asked, cancel := context.WithTimeout(ctx, searchTime)
+		applied, err := r.forward(asked, seed.ID, p)
+		cancel()
 		var u *undecided
 		if !errors.As(err, &u) {
 			return applied, err
 		}
-		if u.unknown {
-			return applied, u
+		if u.unknown && !found.unknown { // the others are asked all the same: it is applied once
+			found = u
 		}
 	}
 	return state.Applied{}, found

@@ -33,20 +33,23 @@ func (r *Replica) recognise(protocol string, chain []*x509.Certificate) (Peer, e
 	if known, ok := view.Member(string(id)); ok && incarnation(chain[0]) < known.Incarnation {
 		return Peer{}, fmt.Errorf("it runs from an older copy of the data of %s (start %d, the newest known is %d)", known.Name, incarnation(chain[0]), known.Incarnation)
 	}
-	members := r.acquainted()
-	for _, key := range keys {
-		if gone, ok := view.Removed(string(key)); ok {
-			if key == id {
-				return Peer{}, fmt.Errorf("it was %s, which was removed from the cluster at %s", gone.Name, gone.At.Format(time.RFC3339))
-			}
-			break
-		}
-		if slices.Contains(members, key) {
-			return Peer{ID: id}, nil
-		}
+	if gone, ok := view.Removed(string(id)); ok {
+		return Peer{}, fmt.Errorf("it was %s, which was removed from the cluster at %s", gone.Name, gone.At.Format(time.RFC3339))
 	}
+	// Before the membership is looked at: whoever did not hear the answer to its
+	// joining asks again, and may be a member meanwhile.
 	if protocol == nodeProtocol && len(keys) > 1 && r.invited(string(keys[1]), id) {
 		return Peer{ID: id, Token: string(keys[1])}, nil
+	}
+	members := r.acquainted()
+	for _, key := range keys {
+		if _, gone := view.Removed(string(key)); gone {
+			break
+		}
+		_, admitted := view.Member(string(key)) // raft may not have heard of it yet
+		if admitted || slices.Contains(members, key) {
+			return Peer{ID: id}, nil
+		}
 	}
 	return Peer{}, errNotMember
 }
@@ -75,10 +78,16 @@ func (r *Replica) seeds() []Seed {
 }
 
 // invited reports whether a token is good for the node id, as far as this node
-// knows; that it is used once, the log decides.
+// knows; that it is used once, the log decides. For the node that used it, it stays
+// good past its end until that node has started: the answer may have been lost.
 func (r *Replica) invited(token string, id raft.ServerID) bool {
-	t, ok := r.View().JoinToken(token)
-	return ok && time.Now().Before(t.ExpiresAt) && (t.UsedBy == "" || t.UsedBy == string(id))
+	view := r.View()
+	t, ok := view.JoinToken(token)
+	if !ok || t.UsedBy == "" {
+		return ok && time.Now().Before(t.ExpiresAt)
+	}
+	member, admitted := view.Member(t.UsedBy)
+	return t.UsedBy == string(id) && admitted && member.Incarnation == 0
 }
 
 // where returns a member's address; "" if it is none.

@@ -24,15 +24,17 @@ import (
 
 const raftALPN = "concord-raft/1"
 
-// voteCall is what raft's own transport writes to ask for a vote in a term
-// that would depose every leader.
-func voteCall(t *testing.T) []byte {
+// farTerm is one that would depose every leader.
+const farTerm = 1 << 40
+
+// voteCall is what raft's own transport writes to ask for a vote in a term.
+func voteCall(t *testing.T, term uint64) []byte {
 	t.Helper()
 	here, there := net.Pipe()
 	trans := raft.NewNetworkTransport(&oneStream{conn: here, ended: make(chan struct{})}, 1, time.Second, io.Discard)
 	t.Cleanup(func() { _ = trans.Close() })
 	go func() {
-		request := &raft.RequestVoteRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: 3}, Term: 1 << 40, LastLogIndex: 1 << 40, LastLogTerm: 1 << 40}
+		request := &raft.RequestVoteRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: 3}, Term: term, LastLogIndex: 1 << 40, LastLogTerm: 1 << 40}
 		_ = trans.RequestVote("x", "x", request, &raft.RequestVoteResponse{}) // nobody answers
 	}()
 	call := make([]byte, 4096)
@@ -124,7 +126,7 @@ func TestStrangersAreClosedBeforeTheirFirstCall(t *testing.T) {
 			if c.config != nil {
 				conn = tls.Client(conn, c.config)
 			}
-			_, _ = conn.Write(voteCall(t)) // it may be closed already
+			_, _ = conn.Write(voteCall(t, farTerm)) // it may be closed already
 			answer, err := io.ReadAll(conn)
 			var late net.Error
 			if errors.As(err, &late) && late.Timeout() {

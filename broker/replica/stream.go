@@ -31,8 +31,8 @@ const (
 	poolSize = 3               // idle connections kept per member
 )
 
-// errUnreached means that a member was not asked at all.
-var errUnreached = errors.New("a member cannot be reached")
+// ErrUnreached is what a Line returns if the member was not asked at all.
+var ErrUnreached = errors.New("a member cannot be reached")
 
 // recogniser says who shows a chain to speak protocol, or refuses.
 type recogniser func(protocol string, chain []*x509.Certificate) (Peer, error)
@@ -174,7 +174,7 @@ func (s *stream) call(ctx context.Context, id raft.ServerID, address raft.Server
 func (s *stream) dial(ctx context.Context, address raft.ServerAddress, config *tls.Config) (net.Conn, error) {
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", string(address))
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %w", errUnreached, address, err)
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreached, address, err)
 	}
 	return conn, nil
 }

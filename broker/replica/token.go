@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -35,6 +36,10 @@ type JoinToken struct {
 const (
 	tokenPrefix   = "concord-join-1."
 	maxTokenBytes = 8 << 10
+
+	// knockTime is how long one member is waited for, which itself may have to
+	// wait for a leader; then the next is asked.
+	knockTime = 12 * time.Second
 )
 
 // NewJoinToken makes a token with a key of its own; its other fields are the caller's.
@@ -71,12 +76,15 @@ func ParseJoinToken(text string) (JoinToken, error) {
 		return t, fmt.Errorf("this is no join token: one begins with %s and is made by concord cluster token on a member", tokenPrefix)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(rest)
+	more := false
 	if err == nil {
 		decoder := json.NewDecoder(bytes.NewReader(raw))
 		decoder.DisallowUnknownFields()
 		err = decoder.Decode(&t)
+		_, after := decoder.Token()
+		more = !errors.Is(after, io.EOF)
 	}
-	if err != nil || len(t.Seed) != ed25519.SeedSize || len(t.Members) == 0 {
+	if err != nil || more || len(t.Seed) != ed25519.SeedSize || len(t.Members) == 0 {
 		return JoinToken{}, errors.New("the join token is not whole: copy all of what concord cluster token printed")
 	}
 	return t, nil
@@ -134,6 +142,8 @@ func knock(ctx context.Context, me identity, t JoinToken, address raft.ServerAdd
 		},
 	}}}
 	defer phone.close()
+	ctx, cancel := context.WithTimeout(ctx, knockTime)
+	defer cancel()
 	return phone.post(ctx, "member", joinCall, body)
 }
 
