@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"time"
 
@@ -90,6 +91,11 @@ func (n *Node) knock(ctx context.Context, token replica.JoinToken) (joinAnswer, 
 	text, err := replica.Knock(ctx, n.dir.raft(), token, body)
 	if err == nil {
 		err = json.Unmarshal(text, &answer)
+	}
+	// A token that is not good is refused in the handshake, without a word.
+	var alert *net.OpError
+	if errors.As(err, &alert) && alert.Op == "remote error" {
+		err = fmt.Errorf("a member refuses the join token: it was used by another node, has expired, or that member does not know it; make another with concord cluster token: %w", err)
 	}
 	return answer, err
 }

@@ -61,10 +61,15 @@ func (n *Node) awaitItself(ctx context.Context) error {
 // that this leader vouched for.
 func (n *Node) awaitOthers(ctx context.Context) error {
 	telling, told := context.WithCancel(ctx)
+	refused := make(chan error, 1)
 	var teller sync.WaitGroup
 	defer teller.Wait()
 	defer told()
-	teller.Go(func() { n.tellWhereItIs(telling) })
+	teller.Go(func() {
+		if err := n.tellWhereItIs(telling); err != nil {
+			refused <- err
+		}
+	})
 	look, say := time.NewTicker(leaderLook), time.NewTicker(leaderSay)
 	defer look.Stop()
 	defer say.Stop()
@@ -79,6 +84,8 @@ func (n *Node) awaitOthers(ctx context.Context) error {
 		case <-look.C:
 		case <-say.C:
 			n.log.Warn("waiting for a leader: a majority of the members must be up and reach each other; if they refuse this node's certificate, it was removed", "members", strings.Join(addressesOf(n.replica.Seeds()), " "))
+		case err := <-refused:
+			return fmt.Errorf("register this start: %w", err)
 		case err := <-n.replica.Failed():
 			return err
 		case <-ctx.Done():
@@ -89,14 +96,16 @@ func (n *Node) awaitOthers(ctx context.Context) error {
 
 // tellWhereItIs registers this start with whoever can be reached: a leader that
 // has another address of this node would never call it. register does it again,
-// as the same request, and sees to it that it is done.
-func (n *Node) tellWhereItIs(ctx context.Context) {
+// as the same request, and sees to it that it is done. It returns an error if the
+// start was refused.
+func (n *Node) tellWhereItIs(ctx context.Context) error {
 	act, record := n.startRecord()
-	for ctx.Err() == nil {
-		if _, err := n.replica.Propose(ctx, act, record); err == nil || broker.CodeOf(err) != broker.Unavailable {
-			return
+	for ctx.Err() == nil && !n.replica.Stopped() {
+		if _, err := n.replica.Propose(ctx, act, record); broker.CodeOf(err) != broker.Unavailable {
+			return err
 		}
 	}
+	return nil
 }
 
 func addressesOf(seeds []replica.Seed) []string {
