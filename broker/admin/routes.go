@@ -100,6 +100,7 @@ func (s *server) authorityRoutes() []route {
 func (s *server) clusterRoutes() []route {
 	return []route{
 		{http.MethodGet, "/cluster", s.cluster, nil, false},
+		{http.MethodGet, "/cluster/backup", s.backup, nil, false},
 		{http.MethodPost, "/cluster/tokens", s.createJoinToken, dryRun, true},
 		{http.MethodDelete, "/cluster/members/{member}", s.removeMember, append([]string{"compromised"}, dryRun...), false},
 		{http.MethodPost, "/cluster/transfer", s.transfer, append([]string{"to"}, dryRun...), false},

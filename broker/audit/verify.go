@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/concord-id/concord/broker/state"
 )
 
 // Report is what walking a whole trail has found.
@@ -11,7 +13,11 @@ type Report struct {
 	Records     int
 	First, Last uint64 // log indexes of the oldest and the newest record; 0 if there is none
 	Head        [32]byte
-	Gaps        []Gap
+	// Restored is the log index of the backup with which the trail begins: what
+	// was before is in the trails of the members that were. 0: it begins with the
+	// domain.
+	Restored uint64
+	Gaps     []Gap
 	// Break is the first place where the chain does not hold, with file and
 	// line, and why; "" if it holds everywhere. Nothing behind it was looked at.
 	Break string
@@ -72,6 +78,8 @@ func walk(ctx context.Context, segments []segment) (report Report, at position, 
 	return report, at, nil
 }
 
+const takenAway = "the files before the oldest one were taken away"
+
 // note counts a line that follows from what was before it.
 func (r *Report) note(l line, before position) {
 	switch {
@@ -79,9 +87,12 @@ func (r *Report) note(l line, before position) {
 		r.Gaps = append(r.Gaps, Gap{l.Gap.After, l.Gap.Until, "this node was given the state by a snapshot"})
 	case l.Segment != nil:
 		if l.Segment.After > before.index {
-			r.Gaps = append(r.Gaps, Gap{before.index, l.Segment.After, "the files before the oldest one were taken away"})
+			r.Gaps = append(r.Gaps, Gap{before.index, l.Segment.After, takenAway})
 		}
 	default:
+		if r.Records == 0 && l.Kind == state.RecoverKind && len(r.Gaps) == 1 && r.Gaps[0] == (Gap{0, l.Index - 1, takenAway}) {
+			r.Gaps, r.Restored = nil, l.Index-1
+		}
 		r.Records++
 		r.Last = l.Index
 		if r.First == 0 {
@@ -93,6 +104,9 @@ func (r *Report) note(l line, before position) {
 // String returns the report for a person.
 func (r Report) String() string {
 	text := fmt.Sprintf("%d records, log entries %d to %d", r.Records, r.First, r.Last)
+	if r.Restored > 0 {
+		text += fmt.Sprintf("\nbegins with the restore of a backup of log entry %d", r.Restored)
+	}
 	for _, g := range r.Gaps {
 		text += fmt.Sprintf("\nmissing: log entries %d to %d: %s", g.After+1, g.Until, g.Reason)
 	}

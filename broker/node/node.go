@@ -176,7 +176,7 @@ func (n *Node) openData(context.Context) error {
 	if _, err := os.Stat(n.dir.removal()); err == nil {
 		return errRemoved
 	}
-	return nil
+	return n.dir.unrestored()
 }
 
 // openReplica opens the log and the audit trail that follows it.

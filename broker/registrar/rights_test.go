@@ -72,6 +72,7 @@ var verbs = map[string]struct {
 	"MintJWT":               {admins, func(ctx ctx, r reg, who who) error { return second(r.MintJWT(ctx, who, registrar.MintJWT{})) }},
 	"Settings":              {readers, func(ctx ctx, r reg, who who) error { return second(r.Settings(ctx, who)) }},
 	"PutSettings":           {turners, func(ctx ctx, r reg, who who) error { return second(r.PutSettings(ctx, who, registrar.PutSettings{})) }},
+	"Backup":                {admins, func(ctx ctx, r reg, who who) error { return second(r.Backup(ctx, who)) }},
 	"Status":                {readers, func(ctx ctx, r reg, who who) error { return second(r.Status(ctx, who)) }},
 	"Audit":                 {readers, func(ctx ctx, r reg, who who) error { return second(r.Audit(ctx, who, registrar.AuditFilter{})) }},
 	"VerifyAudit":           {readers, func(ctx ctx, r reg, who who) error { return second(r.VerifyAudit(ctx, who)) }},

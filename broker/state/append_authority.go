@@ -53,22 +53,27 @@ func (c AppendAuthority) Validate() error {
 		return fmt.Errorf("%s authority %s has no end", c.Use, c.ID)
 	}
 	a := c.authority()
-	key, err := a.PublicKey()
-	if err != nil || c.Use == ca.JWT {
+	if _, err := a.PublicKey(); err != nil || c.Use == ca.JWT {
 		return err
 	}
 	cert, err := a.Certificate()
 	if err != nil {
 		return err
 	}
-	id, err := ca.KeyID(key)
+	id, err := certificateID(cert)
 	if err != nil {
 		return err
 	}
-	if len(cert.SubjectKeyId) > 0 {
+	return c.truth(cert, id)
+}
+
+// certificateID is how an authority with cert is named.
+func certificateID(cert *x509.Certificate) (string, error) {
+	id, err := ca.KeyID(cert.PublicKey)
+	if err == nil && len(cert.SubjectKeyId) > 0 {
 		id = hex.EncodeToString(cert.SubjectKeyId)
 	}
-	return c.truth(cert, id)
+	return id, err
 }
 
 func (c AppendAuthority) truth(cert *x509.Certificate, id string) error {
@@ -98,6 +103,17 @@ func (c AppendAuthority) apply(d *draft) error {
 		}
 		return broker.Refuse(broker.AlreadyExists, "%s authority %s exists already, with another key", c.Use, c.ID)
 	}
+	if err := c.put(d, h); err != nil {
+		return err
+	}
+	if err := d.publish(h); err != nil {
+		return broker.Refuse(broker.InvalidArgument, "%s authority %s: %v", c.Use, c.ID, err)
+	}
+	return nil
+}
+
+// put puts the authority in, old from the beginning. Our bundle is not made anew.
+func (c AppendAuthority) put(d *draft, h *home) error {
 	switch {
 	case !d.act.At.Before(c.NotAfter):
 		return broker.Refuse(broker.InvalidArgument, "%s authority %s has ended at %s already", c.Use, c.ID, stamp(c.NotAfter))
@@ -113,9 +129,6 @@ func (c AppendAuthority) apply(d *draft) error {
 	}
 	a.NotBefore, a.PreparedAt, a.OldAt = d.act.At, d.act.At, d.act.At
 	d.authorities.put(d, &a)
-	if err := d.publish(h); err != nil {
-		return broker.Refuse(broker.InvalidArgument, "%s authority %s: %v", c.Use, c.ID, err)
-	}
 	d.change.Authorities = true
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 func clusterCommand() *cobra.Command {
 	return group("cluster", "The members of this cluster",
-		clusterStatus(), clusterToken(), clusterRemove(), clusterTransfer())
+		clusterStatus(), clusterToken(), clusterRemove(), clusterTransfer(), clusterBackup(), clusterRestore())
 }
 
 func clusterStatus() *cobra.Command {

@@ -29,6 +29,9 @@ const (
 	SeenIndexHeader = "Concord-Seen-Index" // the newest index seen in an answer: a read waits up to 1 s for it
 )
 
+// BackupType is the media type of a backup.
+const BackupType = "application/octet-stream"
+
 // StreamType is the media type of documents that come one a line.
 const StreamType = "application/x-ndjson"
 
