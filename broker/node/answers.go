@@ -33,6 +33,7 @@ func (n *Node) answer() {
 		return intermediate{der, authority}, err
 	}))
 	n.replica.Handle(joinCall, n.admit)
+	n.replica.Handle(fenceCall, answering(n.fenced))
 	n.replica.Handle(transferCall, answering(n.transfer))
 	n.answerPolls()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"github.com/concord-id/concord/broker/state"
 	"github.com/concord-id/concord/ca"
 	"github.com/concord-id/concord/federation"
 )
@@ -125,8 +126,8 @@ func (c Config) Validate() error {
 	if c.DataDir == "" {
 		wrong("data-dir", "is empty; name a directory that only this node uses")
 	}
-	if err := spiffeid.ValidatePathSegment(c.NodeName); err != nil || len(c.NodeName) > 128 {
-		wrong("node-name", "%.140q is not a segment of a SPIFFE ID of at most 128 bytes: letters, digits, dot, dash, underscore", c.NodeName)
+	if err := spiffeid.ValidatePathSegment(c.NodeName); err != nil || len(c.NodeName) > state.MaxMemberNameBytes {
+		wrong("node-name", "%.140q is not a segment of a SPIFFE ID of at most %d bytes: letters, digits, dot, dash, underscore", c.NodeName, state.MaxMemberNameBytes)
 	}
 	c.validateAddresses(wrong)
 	c.validateBundle(wrong)

@@ -174,7 +174,6 @@ func (n *Node) admit(ctx context.Context, from replica.Peer, body []byte) ([]byt
 		return nil, err
 	}
 	n.log.Info("a node joins", "member", asked.Name, "id", from.ID, "address", asked.Address)
-	ring(n.admitted)
 	return json.Marshal(joinAnswer{
 		Cluster: domain.ClusterID, TrustDomain: domain.TrustDomain.Name(), KEK: kek,
 		Admission: replica.Admission{Chain: chain, Members: n.replica.Seeds()},

@@ -242,9 +242,12 @@ var errRemoved = errors.New("this node was removed from the cluster: empty its d
 func (n *Node) watchRemoval(ctx context.Context) error {
 	watcher := n.replica.Feed().Watch()
 	for {
-		view, _, err := watcher.Wait(ctx)
+		view, change, err := watcher.Wait(ctx)
 		if err != nil {
 			return err
+		}
+		if change.Members {
+			ring(n.admitted) // somebody joined, goes, or has another address
 		}
 		gone, ok := view.Removed(string(n.replica.ID()))
 		if !ok {

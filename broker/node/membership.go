@@ -69,14 +69,26 @@ func (m membership) NewJoinToken(name string, until time.Time) (string, state.Jo
 	return text, state.JoinToken{ID: id, Name: name, ExpiresAt: token.ExpiresAt}, err
 }
 
-const transferCall = "transfer"
+const (
+	transferCall = "transfer"
+	transferTime = 10 * time.Second
+)
 
 // Transfer implements registrar.Cluster.
 func (m membership) Transfer(ctx context.Context, to string) error {
-	if _, err := m.n.replica.CallLeader(ctx, transferCall, []byte(to)); err != nil {
-		return err
+	ctx, cancel := context.WithTimeout(ctx, transferTime)
+	defer cancel()
+	for {
+		_, err := m.n.replica.CallLeader(ctx, transferCall, []byte(to))
+		if broker.CodeOf(err) != broker.Unavailable {
+			return err
+		}
+		select { // the one that leads has just begun to
+		case <-time.After(leaderLook):
+		case <-ctx.Done():
+			return err
+		}
 	}
-	return nil
 }
 
 // transfer answers a member that wants another leader.

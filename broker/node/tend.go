@@ -29,6 +29,7 @@ func (n *Node) tend(ctx context.Context) {
 		care.membership()
 		care.duties(ctx)
 		care.watch()
+		care.compare(ctx)
 		select {
 		case <-ticker.C:
 		case <-n.admitted: // somebody waits to be let in

@@ -41,7 +41,8 @@ type applier struct {
 	stop    *failstop
 
 	// index is the newest entry that changed the state or the membership.
-	index atomic.Uint64
+	index   atomic.Uint64
+	digests digests
 	// onMembers is called with each committed membership.
 	onMembers func(raft.Configuration)
 	// onSnapshot is called when a snapshot begins.
@@ -63,7 +64,9 @@ func (a *applier) Apply(entry *raft.Log) any {
 		}
 	}
 	a.index.Store(entry.Index)
-	a.feed.Publish(a.machine.View(), applied.Change)
+	view := a.machine.View()
+	a.digests.note(view.Index(), view.Digest())
+	a.feed.Publish(view, applied.Change)
 	return applied
 }
 
@@ -95,6 +98,7 @@ func (a *applier) Restore(snapshot io.ReadCloser) error {
 		a.stop.end(fmt.Errorf("the audit trail cannot follow a snapshot: %w", err))
 	}
 	a.index.Store(view.Index())
+	a.digests.note(view.Index(), view.Digest())
 	a.feed.Publish(view, state.Change{Index: view.Index(), Everything: true})
 	return nil
 }

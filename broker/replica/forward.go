@@ -29,6 +29,7 @@ const (
 // answer calls that concern the log.
 func (r *Replica) answerCalls() {
 	r.Handle(proposeCall, r.proposed)
+	r.Handle(hereCall, r.here)
 	r.Handle(indexCall, func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
 		index, err := r.leaderIndex(ctx)
 		if err != nil {

@@ -91,7 +91,7 @@ func (r *Replica) openTransport(opts Options) (Transport, error) {
 	}
 	r.stream = &stream{
 		listener: listener, advertise: cmp.Or(opts.Advertise, raft.ServerAddress(listener.Addr().String())),
-		me: r.me, recognise: r.recognise, whose: r.whose, log: r.log,
+		me: r.me, recognise: r.recognise, whose: r.whose, now: r.whereabouts.of, log: r.log,
 	}
 	r.stream.begin()
 	if r.line == nil {

@@ -76,7 +76,9 @@ type Replica struct {
 	line      Line   // nil: no other member can be called
 	hangUp    func() // ends the connections of line
 	handlers  handlers
-	raft      atomic.Pointer[raft.Raft] // nil while it is being started
+
+	whereabouts whereabouts
+	raft        atomic.Pointer[raft.Raft] // nil while it is being started
 
 	fresh     *freshness
 	leading   *leadership

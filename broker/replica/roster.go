@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/concord-id/concord/broker/state"
 )
 
 // Peer is the node at the other end of a call.
@@ -84,17 +86,18 @@ func (r *Replica) invited(token string, id raft.ServerID) bool {
 	view := r.View()
 	t, ok := view.JoinToken(token)
 	if !ok || t.UsedBy == "" {
-		return ok && time.Now().Before(t.ExpiresAt)
+		left := time.Until(t.ExpiresAt)
+		return ok && left > 0 && left <= state.MaxJoinTokenTTL
 	}
 	member, admitted := view.Member(t.UsedBy)
 	return t.UsedBy == string(id) && admitted && member.Incarnation == 0
 }
 
-// where returns a member's address; "" if it is none.
+// where returns where a member is reached; "" if it is none.
 func (r *Replica) where(id raft.ServerID) raft.ServerAddress {
 	for _, seed := range r.seeds() {
 		if seed.ID == id {
-			return seed.Address
+			return r.whereabouts.of(id, seed.Address)
 		}
 	}
 	return ""

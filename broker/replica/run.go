@@ -27,6 +27,7 @@ func (r *Replica) start() {
 		server := r.exchange()
 		r.calls.Go(func() { _ = server.Serve(r.stream.calls) }) // ends with its listener
 		context.AfterFunc(r.stream.ctx, func() { _ = server.Close() })
+		r.calls.Go(func() { r.announce(r.stream.ctx) })
 	}
 }
 

@@ -45,8 +45,10 @@ type stream struct {
 	advertise raft.ServerAddress
 	me        identity
 	recognise recogniser
-	whose     func(raft.ServerAddress) raft.ServerID // the member at an address
-	log       *slog.Logger
+	whose     func(raft.ServerAddress) raft.ServerID // the member that has an address in the membership
+	// now is where that member says that it is
+	now func(raft.ServerID, raft.ServerAddress) raft.ServerAddress
+	log *slog.Logger
 
 	admitted chan net.Conn // for raft: handshake done, waiting to be accepted
 	calls    *lobby        // the same for calls between nodes
@@ -161,7 +163,8 @@ func (s *stream) Accept() (net.Conn, error) {
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, handshakeTime))
 	defer cancel()
-	return s.dial(ctx, address, s.config(must(s.whose(address)), raftProtocol))
+	id := s.whose(address)
+	return s.dial(ctx, s.now(id, address), s.config(must(id), raftProtocol))
 }
 
 // call opens a connection for calls to a member.

@@ -4,10 +4,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -61,15 +61,18 @@ func (m Member) Validate() error {
 
 // dialable reports whether address is a host's name or IP address, and a port.
 func dialable(address string) bool {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || len(address) > MaxMemberAddressBytes {
+	if len(address) > MaxMemberAddressBytes || !utf8.ValidString(address) {
 		return false
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+	if numeric, err := netip.ParseAddrPort(address); err == nil {
+		return numeric.Port() != 0
+	}
+	at := strings.LastIndexByte(address, ':')
+	if at < 0 || !plainName.MatchString(address[:at]) {
 		return false
 	}
-	_, err = netip.ParseAddr(host)
-	return err == nil && utf8.ValidString(host) || plainName.MatchString(host)
+	port, err := strconv.ParseUint(address[at+1:], 10, 16)
+	return err == nil && port != 0
 }
 
 // validateKeyHash wants the SHA-256 of a key, by which members and join tokens
