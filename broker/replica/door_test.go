@@ -64,6 +64,7 @@ func TestOnlyWhoLeadsToAMemberIsLetIn(t *testing.T) {
 	h.do(state.PutMember{Member: h.member("member", member, 5)})
 	h.do(state.RemoveMember{ID: string(idOf(t, removed))})
 	unused, ended := h.token("joiner", time.Now().Add(time.Hour)), h.token("joiner", time.Now().Add(-time.Minute))
+	ahead := h.token("joiner", time.Now().Add(365*24*time.Hour)) // made by a clock that is a year ahead
 	waits, waiting := h.token("waiting", time.Now().Add(time.Hour)), newKey(t)
 	h.use(waits, "waiting", waiting)
 	unknown, other := newKey(t), newHouse(t)
@@ -112,6 +113,7 @@ func TestOnlyWhoLeadsToAMemberIsLetIn(t *testing.T) {
 		{"a link left out", shown(later, self(later), throughMember[1], self(h.key)), false, false},
 		{"a member's certificate alone", shown(stranger, self(stranger), self(member), self(h.key)), false, false},
 		{"a removed member", shown(removed, h.chain(removed)...), false, false},
+		{"a removed member with a new token", byToken(removed, unused), false, false},
 		{"one whom a removed member admitted", shown(later, self(later), link(t, later, removed), link(t, removed, h.key), self(h.key)), false, false},
 		{"an older start", shown(member, link(t, member, member, start(4))), false, false},
 		{"this node's own key", shown(h.key, link(t, h.key, h.key, start(99))), false, false},
@@ -121,6 +123,7 @@ func TestOnlyWhoLeadsToAMemberIsLetIn(t *testing.T) {
 		{"an agent's SVID and its authority", shown(svid.PrivateKey.(crypto.Signer), link(t, svid.PrivateKey.(crypto.Signer), ca), self(ca)), false, false},
 		{"a token that another used", byToken(stranger, waits), false, false},
 		{"a token that ended", byToken(stranger, ended), false, false},
+		{"a token good for a year", byToken(stranger, ahead), false, false},
 		{"an unknown token", byToken(stranger, unknown), false, false},
 		{"an altered token", shown(stranger, self(stranger), link(t, stranger, unknown), self(unused)), false, false},
 		{"a token for another key", shown(stranger, self(stranger), link(t, later, unused), self(unused)), false, false},

@@ -67,6 +67,8 @@ func (d *draft) tokenFor(c AdmitMember) (*JoinToken, error) {
 		return nil, broker.Refuse(broker.FailedPrecondition, "the join token was used at %s: each is good for one node, make another with concord cluster token", stamp(token.UsedAt))
 	case !d.act.At.Before(token.ExpiresAt):
 		return nil, broker.Refuse(broker.FailedPrecondition, "the join token expired at %s: make another with concord cluster token", stamp(token.ExpiresAt))
+	case token.ExpiresAt.Sub(d.act.At) > MaxJoinTokenTTL:
+		return nil, broker.Refuse(broker.FailedPrecondition, "the join token is good until %s, which is further off than any may be: a clock is wrong, of the node that made it or of the one that lets in", stamp(token.ExpiresAt))
 	case token.Name != c.Member.Name:
 		return nil, broker.Refuse(broker.InvalidArgument, "the join token is for a node named %s, not %s", token.Name, c.Member.Name)
 	case d.members.get(c.Member.ID) != nil:

@@ -9,7 +9,7 @@ import (
 const (
 	// MaxJoinTokens is how many are kept.
 	MaxJoinTokens = 1000
-	// MaxJoinTokenTTL is for how long one may be good.
+	// MaxJoinTokenTTL is for how long one may be good, by whose clock ever.
 	MaxJoinTokenTTL = 7 * 24 * time.Hour
 	// joinTokenMemory is how long after its end a token is still told from one that never was.
 	joinTokenMemory = 24 * time.Hour

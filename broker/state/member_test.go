@@ -194,8 +194,43 @@ func TestTokensAreForgottenADayAfterTheirEnd(t *testing.T) {
 	if before, after := field(r, "join_token/"+tokenID(100), "name"); before != "n100" || after != "" {
 		t.Errorf("a forgotten token went from %q to %q", before, after)
 	}
-	if n := len(slices.Collect(w.machine.View().JoinTokens())); n != state.MaxJoinTokens-1 {
+	if n := len(slices.Collect(w.machine.View().JoinTokens())); n != state.MaxJoinTokens {
 		t.Errorf("there are %d tokens", n)
+	}
+}
+
+// DESIGN §2.13: one wrong clock removes nothing.
+func TestAClockAYearAheadForgetsNoToken(t *testing.T) {
+	w := clustered(t, 1)
+	right := w.now
+	w.do(joinToken(50, right.Add(time.Hour))) // is used, by the time of the others
+	w.do(admit(50))
+	for i := range state.MaxJoinTokens - 2 {
+		w.do(joinToken(100+i, right.Add(time.Hour+time.Duration(state.MaxJoinTokens-i)*time.Second)))
+	}
+	w.now = right.Add(365 * 24 * time.Hour)
+	r := w.do(joinToken(2, w.now.Add(time.Minute))).Record // the last for which there is room
+	for i := range state.MaxJoinTokens - 2 {
+		if _, ok := w.machine.View().JoinToken(tokenID(100 + i)); !ok {
+			t.Fatalf("token %d is forgotten: %+v", i, r)
+		}
+	}
+	gone := func(n int) {
+		t.Helper()
+		if _, ok := w.machine.View().JoinToken(tokenID(n)); ok {
+			t.Errorf("token %d is not the one that made room", n)
+		}
+	}
+	w.do(joinToken(3, w.now.Add(time.Minute)))
+	gone(50)
+	w.do(joinToken(4, w.now.Add(time.Minute)))
+	gone(100 + state.MaxJoinTokens - 3)
+	w.now = right.Add(time.Minute)
+	w.do(admit(100))
+	w.refused(broker.ResourceExhausted, joinToken(5, w.now.Add(time.Minute)))
+	// By the time of the others it would be good for a year.
+	if refusal := w.refused(broker.FailedPrecondition, admit(4)); !strings.Contains(refusal.Detail, "clock") {
+		t.Errorf("a token made by a clock that is ahead: %v", refusal)
 	}
 }
 

@@ -59,19 +59,8 @@ func (m *model) putJoinToken(c state.PutJoinToken) broker.Code {
 	if life := t.ExpiresAt.Sub(m.now); life <= 0 || life > state.MaxJoinTokenTTL {
 		return broker.InvalidArgument
 	}
-	var old []string
-	for id, o := range m.tokens {
-		if m.now.After(o.ExpiresAt.Add(24 * time.Hour)) {
-			old = append(old, id)
-		}
-	}
-	slices.Sort(old)
-	old = old[:min(2, len(old))]
-	if _, exists := m.tokens[t.ID]; exists && !slices.Contains(old, t.ID) || m.named(t.Name) != "" {
+	if _, exists := m.tokens[t.ID]; exists || m.named(t.Name) != "" {
 		return broker.AlreadyExists
-	}
-	for _, id := range old {
-		delete(m.tokens, id)
 	}
 	t.UsedBy, t.UsedAt = "", time.Time{}
 	m.tokens[t.ID] = t
@@ -91,7 +80,7 @@ func (m *model) admit(c state.AdmitMember) broker.Code {
 	}
 	_, is := m.members[c.Member.ID]
 	switch {
-	case t.UsedBy != "" || !m.now.Before(t.ExpiresAt):
+	case t.UsedBy != "" || !m.now.Before(t.ExpiresAt) || t.ExpiresAt.Sub(m.now) > state.MaxJoinTokenTTL:
 		return broker.FailedPrecondition
 	case t.Name != c.Member.Name:
 		return broker.InvalidArgument

@@ -2,7 +2,7 @@ package state
 
 import "github.com/concord-id/concord/broker"
 
-// PutJoinToken makes a join token known, and forgets a few old ones.
+// PutJoinToken makes a join token known, and forgets an old one if there is no room.
 type PutJoinToken struct {
 	Token JoinToken
 }
@@ -22,7 +22,7 @@ func (c PutJoinToken) apply(d *draft) error {
 	if _, err := d.home(); err != nil {
 		return err
 	}
-	d.forgetJoinTokens()
+	d.makeRoom()
 	switch {
 	case !d.act.At.Before(c.Token.ExpiresAt):
 		return broker.Refuse(broker.InvalidArgument, "the join token for %s ended at %s already", c.Token.Name, stamp(c.Token.ExpiresAt))
@@ -43,15 +43,29 @@ func (c PutJoinToken) apply(d *draft) error {
 	return nil
 }
 
-// forgetJoinTokens drops a few that ended long ago.
-func (d *draft) forgetJoinTokens() {
-	var old []*JoinToken
+// makeRoom forgets one join token that ended long ago, where no more fit: a used
+// one before others, and of those the one that ended first. A proposer whose clock
+// is far ahead so takes away nothing while there is room, and then the one that is
+// missed least.
+func (d *draft) makeRoom() {
+	if d.joinTokens.count() < MaxJoinTokens {
+		return
+	}
+	var least *JoinToken
 	for t := range d.joinTokens.from("") {
-		if d.act.At.Sub(t.ExpiresAt) > joinTokenMemory && len(old) < forgetAtOnce {
-			old = append(old, t)
+		if d.act.At.Sub(t.ExpiresAt) > joinTokenMemory && (least == nil || t.missedLess(least)) {
+			least = t
 		}
 	}
-	for _, t := range old {
-		d.joinTokens.drop(d, t)
+	if least != nil {
+		d.joinTokens.drop(d, least)
 	}
+}
+
+// missedLess reports whether t is forgotten rather than other.
+func (t *JoinToken) missedLess(other *JoinToken) bool {
+	if used := t.UsedBy != ""; used != (other.UsedBy != "") {
+		return used
+	}
+	return t.ExpiresAt.Before(other.ExpiresAt)
 }
