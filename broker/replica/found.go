@@ -3,6 +3,8 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
@@ -24,6 +26,9 @@ const foundAddress = "localhost:1"
 func Found(dir string, view *state.View) (raft.ServerID, error) {
 	if err := makePrivate(dir); err != nil {
 		return "", err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, logFile)); !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s has a log: a node is founded in a directory that has none", dir)
 	}
 	me, err := loadIdentity(dir)
 	if err != nil {
