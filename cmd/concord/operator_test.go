@@ -29,6 +29,7 @@ func TestOperator(t *testing.T) {
 	t.Run("WhatIsMintedIsWhole", w.mint)
 	t.Run("AuthoritiesOfTheUseAreCompleted", w.completeAuthorities)
 	t.Run("AuditRecordShowsEveryField", w.auditShow)
+	t.Run("ABackupReplacesNothingUnasked", w.backup)
 }
 
 // must runs a command line that must succeed, and reads its JSON answer.
