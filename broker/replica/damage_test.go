@@ -120,6 +120,50 @@ func TestAFlippedBitInWhatTheLogHoldsIsLoud(t *testing.T) {
 	}
 }
 
+// What an entry holds beside its command has no checksum but the entry's.
+func TestAChangedEntryIsLoudWhateverChanged(t *testing.T) {
+	for name, change := range map[string]func(*raft.Log){
+		"its term":               func(l *raft.Log) { l.Term++ },
+		"a command that is none": func(l *raft.Log) { l.Type = raft.LogNoop },
+		"when it was made":       func(l *raft.Log) { l.AppendedAt = l.AppendedAt.Add(1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := raft.NewInmemStore()
+				_, transport := raft.NewInmemTransport("alone")
+				opts := replica.Options{
+					Dir: t.TempDir(), Transport: transport, ID: "alone",
+					OpenStore: func(string) (replica.Store, error) { return memoryStore{store}, nil },
+				}
+				r := open(t, opts)
+				leads(t, r)
+				makeDomain(t, r)
+				index := register(t, r, 1).Index
+				closeReplica(t, r)
+				var entry raft.Log
+				if err := store.GetLog(index, &entry); err != nil {
+					t.Fatal(err)
+				}
+				change(&entry)
+				if err := store.StoreLog(&entry); err != nil {
+					t.Fatal(err)
+				}
+				_, opts.Transport = raft.NewInmemTransport("alone")
+				r, err := tryOpen(t, opts)
+				if err == nil {
+					select {
+					case err = <-r.Failed():
+					case <-time.After(time.Minute):
+					}
+				}
+				if !errors.Is(err, replica.ErrCorrupt) {
+					t.Errorf("got %v, want ErrCorrupt", err)
+				}
+			})
+		})
+	}
+}
+
 // Wherever a bit turns over: the node has the right state, or it says that it
 // has none. A damaged page may make bbolt crash, so the nodes are in a process of
 // their own.

@@ -1,8 +1,11 @@
 package replica_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"strings"
 	"sync"
 	"testing"
@@ -92,7 +95,11 @@ func TestAForwardedProposalIsLookedAt(t *testing.T) {
 		}
 		flipped := append([]byte{}, whole...)
 		flipped[len(flipped)/2] ^= 1
-		for name, body := range map[string][]byte{"nothing": nil, "half": whole[:len(whole)/2], "a flipped bit": flipped, "no request ID": without} {
+		invalid := bytes.Replace(whole[:len(whole)-4], []byte("/spire/agent/"), []byte("/other/agent/"), 1)
+		invalid = binary.BigEndian.AppendUint32(invalid, crc32.Checksum(invalid, crc32.MakeTable(crc32.Castagnoli)))
+		for name, body := range map[string][]byte{
+			"nothing": nil, "half": whole[:len(whole)/2], "a flipped bit": flipped, "no request ID": without, "what Encode refuses": invalid,
+		} {
 			_, err := c.members[leader].Answer(ctx, from, "propose", body)
 			if broker.CodeOf(err) != broker.InvalidArgument {
 				t.Errorf("%s: %v", name, err)
