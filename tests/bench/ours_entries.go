@@ -80,7 +80,6 @@ func part(ctx context.Context, name, file string) ([]byte, error) {
 	return cmd.Output()
 }
 
-
 // writeEntries makes the state and writes its snapshot to file.
 func writeEntries(file string) error {
 	m := state.NewMachine()
