@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -122,6 +123,9 @@ func (t *telephone) post(ctx context.Context, to raft.ServerID, name string, bod
 		return nil, err
 	}
 	response, err := t.client.Do(request)
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err // its URL is no address
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -47,30 +47,23 @@ func (w *whereabouts) of(id raft.ServerID, configured raft.ServerAddress) raft.S
 
 // here answers a member that says where it is.
 func (r *Replica) here(_ context.Context, from Peer, body []byte) ([]byte, error) {
-	if len(body) == 0 || len(body) > state.MaxMemberAddressBytes {
-		return nil, broker.Refuse(broker.InvalidArgument, "an address has 1 to %d bytes", state.MaxMemberAddressBytes)
+	if !state.Dialable(string(body)) {
+		return nil, broker.Refuse(broker.InvalidArgument, "%.80q is not host:port of at most %d bytes", body, state.MaxMemberAddressBytes)
 	}
 	r.whereabouts.note(from.ID, raft.ServerAddress(body))
 	return nil, nil
 }
 
-// announce tells each member once where this one is, however long it takes.
+// announce tells the other members where this one is, until the membership does.
 func (r *Replica) announce(ctx context.Context) {
-	told := map[raft.ServerID]bool{r.me.id: true}
-	for {
-		all := true
+	for r.configured() != r.Advertised() {
 		for _, seed := range r.seeds() {
-			if told[seed.ID] {
+			if seed.ID == r.me.id {
 				continue
 			}
 			attempt, cancel := context.WithTimeout(ctx, herePause)
-			_, err := r.line.Call(attempt, seed.ID, hereCall, []byte(r.Advertised()))
+			_, _ = r.line.Call(attempt, seed.ID, hereCall, []byte(r.Advertised())) // who does not hear it is told again
 			cancel()
-			told[seed.ID] = err == nil
-			all = all && err == nil
-		}
-		if all {
-			return
 		}
 		select {
 		case <-time.After(herePause):
@@ -78,4 +71,14 @@ func (r *Replica) announce(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// configured is where the membership says that this node is; "" if it is not in it.
+func (r *Replica) configured() raft.ServerAddress {
+	for _, member := range r.members() {
+		if member.ID == r.me.id {
+			return member.Address
+		}
+	}
+	return ""
 }

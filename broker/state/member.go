@@ -50,7 +50,7 @@ func (m Member) Validate() error {
 	if m.Version == "" || len(m.Version) > MaxMemberVersionBytes || !utf8.ValidString(m.Version) {
 		return fmt.Errorf("member %s has a version %.40q that is not UTF-8 of 1 to %d bytes", m.Name, m.Version, MaxMemberVersionBytes)
 	}
-	if !dialable(m.Address) {
+	if !Dialable(m.Address) {
 		return fmt.Errorf("member %s has the address %.80q, which is not host:port of at most %d bytes", m.Name, m.Address, MaxMemberAddressBytes)
 	}
 	if m.Commands == 0 {
@@ -59,8 +59,8 @@ func (m Member) Validate() error {
 	return nil
 }
 
-// dialable reports whether address is a host's name or IP address, and a port.
-func dialable(address string) bool {
+// Dialable reports whether address is a host's name or IP address, and a port.
+func Dialable(address string) bool {
 	if len(address) > MaxMemberAddressBytes || !utf8.ValidString(address) {
 		return false
 	}
