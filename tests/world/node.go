@@ -73,6 +73,9 @@ func (n *Node) TryStart() error {
 	defer cancel()
 	var err error
 	n.running, err = node.Start(ctx, node.Options{Config: n.Config, Version: "test", Join: n.token, Out: n.Out, Log: n.Log})
+	if err == nil {
+		n.Config.ListenRaft = n.Addresses().Raft // a member comes back where it was
+	}
 	return err
 }
 
