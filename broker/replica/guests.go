@@ -2,10 +2,13 @@ package replica
 
 import (
 	"crypto/tls"
+	"maps"
+	"slices"
 	"sync"
 )
 
-// guest is the connection of somebody who was recognised when it was opened.
+// guest is a connection with somebody who was recognised when it was opened, in
+// either direction.
 type guest struct {
 	*tls.Conn
 	who    Peer
@@ -18,7 +21,13 @@ func (g *guest) Close() error {
 	return g.Conn.Close()
 }
 
-// guests are the connections that were let in. Who is let in is asked at the
+// hangUp ends the connection without a word, and so without waiting.
+func (g *guest) hangUp() {
+	g.guests.leave(g)
+	_ = g.NetConn().Close() // it may have gone by itself
+}
+
+// guests are the open connections with members. Who is let in is asked at the
 // handshake; who is no member any more must not stay either.
 type guests struct {
 	mu  sync.Mutex
@@ -44,18 +53,25 @@ func (g *guests) leave(in *guest) {
 
 // review closes the connections of those who are recognised no more.
 func (g *guests) review(recognise recogniser) (closed []Peer) {
-	g.mu.Lock()
-	var all []*guest
-	for in := range g.all {
-		all = append(all, in)
-	}
-	g.mu.Unlock()
-	for _, in := range all {
+	for _, in := range g.present() {
 		s := in.ConnectionState()
 		if _, err := recognise(s.NegotiatedProtocol, s.PeerCertificates); err != nil {
-			_ = in.Close() // it may have gone by itself
+			in.hangUp()
 			closed = append(closed, in.who)
 		}
 	}
 	return closed
+}
+
+// hangUp ends all of them.
+func (g *guests) hangUp() {
+	for _, in := range g.present() {
+		in.hangUp()
+	}
+}
+
+func (g *guests) present() []*guest {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.all))
 }

@@ -234,7 +234,13 @@ func (r *Replica) stopRaft() raft.Future {
 // shutdown stops raft and its transport, as far as they were started, and
 // waits for them.
 func (r *Replica) shutdown() error {
-	if stopping := r.stopRaft(); stopping != nil {
+	stopping := r.stopRaft()
+	if r.stream != nil { // else raft would wait for members that do not answer
+		if err := r.stream.Close(); err != nil {
+			r.log.Warn("the raft port did not close cleanly", "error", err)
+		}
+	}
+	if stopping != nil {
 		return stopping.Error() // closes the transport too
 	}
 	if r.trans != nil {

@@ -164,22 +164,36 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, handshakeTime))
 	defer cancel()
 	id := s.whose(address)
-	return s.dial(ctx, s.now(id, address), s.config(must(id), raftProtocol))
+	return s.visit(ctx, id, s.now(id, address), raftProtocol)
 }
 
 // call opens a connection for calls to a member.
 func (s *stream) call(ctx context.Context, id raft.ServerID, address raft.ServerAddress) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
-	return s.dial(ctx, address, s.config(must(id), nodeProtocol))
+	return s.visit(ctx, id, address, nodeProtocol)
 }
 
-func (s *stream) dial(ctx context.Context, address raft.ServerAddress, config *tls.Config) (net.Conn, error) {
+// visit opens a connection to a member, which ends with s.
+func (s *stream) visit(ctx context.Context, id raft.ServerID, address raft.ServerAddress, protocol string) (net.Conn, error) {
+	conn, err := s.dial(ctx, address, s.config(must(id), protocol))
+	if err != nil {
+		return nil, err
+	}
+	in := s.guests.enter(conn, Peer{ID: id})
+	if s.ctx.Err() != nil {
+		in.hangUp()
+		return nil, net.ErrClosed
+	}
+	return in, nil
+}
+
+func (s *stream) dial(ctx context.Context, address raft.ServerAddress, config *tls.Config) (*tls.Conn, error) {
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", string(address))
 	if err != nil {
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreached, address, err)
 	}
-	return conn, nil
+	return conn.(*tls.Conn), nil // a tls.Dialer returns nothing else
 }
 
 // Addr implements net.Listener: where other members reach this one.
@@ -210,10 +224,13 @@ func (l *lobby) Accept() (net.Conn, error) {
 func (l *lobby) Close() error   { return nil } // it ends with its stream
 func (l *lobby) Addr() net.Addr { return l.addr }
 
-// Close implements net.Listener. It returns when no handshake is left.
+// Close implements net.Listener. It ends every connection, in both directions: who
+// waits for a member that does not answer waits no longer. It returns when no
+// handshake is left.
 func (s *stream) Close() error {
 	s.cancel()
 	err := s.listener.Close()
+	s.guests.hangUp()
 	s.work.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil // raft's transport and we both close it
