@@ -237,9 +237,11 @@ func later(a, b time.Time) time.Time {
 // errRemoved is why a node ends that is no member any more.
 var errRemoved = errors.New("this node was removed from the cluster: empty its data directory and join with a new token to bring the machine back")
 
-// watchRemoval ends a node that was removed: every member would refuse it. That
-// it was is kept, because after a restart nobody would tell it.
-func (n *Node) watchRemoval(ctx context.Context) error {
+// watchItself follows what the state says of this node. A node that was removed
+// ends: every member would refuse it; that it was is kept, because after a restart
+// nobody would tell it. An agent of this node that was deleted, which is how a ban is
+// lifted, attests again.
+func (n *Node) watchItself(ctx context.Context) error {
 	watcher := n.replica.Feed().Watch()
 	for {
 		view, change, err := watcher.Wait(ctx)
@@ -248,6 +250,11 @@ func (n *Node) watchRemoval(ctx context.Context) error {
 		}
 		if change.Members {
 			ring(n.admitted) // somebody joined, goes, or has another address
+		}
+		if _, there := view.Agent(n.truth.agent); !there && change.Agents {
+			if err := n.registerAgent(ctx); err != nil {
+				n.log.Warn("this node's agent was deleted and could not attest again", "error", err)
+			}
 		}
 		gone, ok := view.Removed(string(n.replica.ID()))
 		if !ok {

@@ -232,7 +232,7 @@ func (n *Node) startMachines(context.Context) error {
 	})
 	n.stack.run("pollers", n.fail, n.pool.Run)
 	n.stack.run("care of the members", n.fail, func(ctx context.Context) error { return n.replica.WhileLeading(ctx, n.tend) })
-	n.stack.run("removal", n.fail, n.watchRemoval)
+	n.stack.run("this node in the state", n.fail, n.watchItself)
 	return nil
 }
 

@@ -230,6 +230,14 @@ func TestABannedNodeServesNoWorkload(t *testing.T) {
 		n.Stop()
 		n.Start() // which lifts no ban
 	}
+	// Deleting it does: it attests again, at once.
+	if err := n.Admin().Try(http.MethodDelete, client.Path("agents", agent), nil, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	world.Eventually(t, "the node serves again", func() bool {
+		_, err := n.Client().FetchJWTSVID(world.Soon(t), jwtsvid.Params{Audience: "a"})
+		return err == nil
+	})
 }
 
 // The trust domain's name is nothing but a name (SPIFFE-ID §2.1), and IDs have
