@@ -372,6 +372,8 @@ func TestAMemberThatMissedAnAdmissionFollowsWhoWasAdmitted(t *testing.T) {
 	if err := nodes[a].Promote(servers[d].ID, servers[d].Address); err != nil {
 		t.Fatal(err)
 	}
+	// Raft gives no vote to whom it does not know as a voter: B must have heard of it.
+	follow(t, nodes[b], register(t, nodes[a], 5).Index)
 	closeReplica(t, nodes[a])
 	if leaderOf(t, nodes[b], nodes[d]) == nodes[b] {
 		if err := nodes[b].Transfer(patience(t), servers[d].ID); err != nil {
