@@ -23,6 +23,9 @@ const (
 	// pollsTime bounds the asking for statuses, pollsAge is how old an answer may be.
 	pollsTime = time.Second
 	pollsAge  = time.Second
+
+	// refreshTime bounds a refresh, wherever the peer is followed.
+	refreshTime = time.Minute
 )
 
 // polls is how peers fare, whichever member follows them.
@@ -77,8 +80,26 @@ func (p *polls) of(owner raft.ServerID) map[string]federation.Status {
 	return now.statuses
 }
 
-// Refresh implements registrar.Peers.
+// Refresh implements registrar.Peers. Who follows a peer may be changing: the
+// next one is waited for.
 func (p *polls) Refresh(ctx context.Context, td spiffeid.TrustDomain) (federation.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	for {
+		s, err := p.refresh(ctx, td)
+		if _, related := p.n.replica.View().Relationship(td); err == nil || !related {
+			return s, err
+		}
+		select {
+		case <-time.After(leaderLook):
+		case <-ctx.Done():
+			p.n.log.Warn("a peer could not be refreshed", "trust_domain", td.Name(), "error", err)
+			return s, broker.Refuse(broker.Unavailable, "the member that follows %s does not answer, and no other has taken over yet: try again in a moment", td)
+		}
+	}
+}
+
+func (p *polls) refresh(ctx context.Context, td spiffeid.TrustDomain) (federation.Status, error) {
 	owner := follower(p.n.replica.View(), td)
 	switch owner {
 	case p.n.replica.ID():
