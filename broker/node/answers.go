@@ -32,13 +32,11 @@ func (n *Node) answer() {
 		der, authority, err := n.localRoot().SignIntermediate(ctx, csr)
 		return intermediate{der, authority}, err
 	}))
-	n.replica.Handle(joinCall, n.admit)
+	n.replica.Handle(replica.JoinCall, n.admit)
 	n.replica.Handle(fenceCall, answering(n.fenced))
 	n.replica.Handle(transferCall, answering(n.transfer))
 	n.answerPolls()
 }
-
-const joinCall = "join"
 
 const intermediateCall = "intermediate"
 
@@ -71,5 +69,3 @@ func (r leaderRoot) SignIntermediate(ctx context.Context, csr []byte) ([]byte, s
 func (n *Node) localRoot() issue.LocalRoot {
 	return issue.LocalRoot{Domain: n.domain, Ledger: n.authorities()}
 }
-
-var _ issue.RootSigner = leaderRoot{}

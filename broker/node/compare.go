@@ -33,7 +33,7 @@ func (c *care) compare(ctx context.Context) {
 		votes[m.ID] = m.Voter
 	}
 	var differs []raft.ServerID
-	agree, voters := 1, 0
+	agree, against, voters := 1, 0, 0 // of those who vote
 	for m := range c.n.replica.View().Members() {
 		id := raft.ServerID(m.ID)
 		if votes[id] {
@@ -47,6 +47,9 @@ func (c *care) compare(ctx context.Context) {
 			agree++
 		case known && !same:
 			differs = append(differs, id)
+			if votes[id] {
+				against++
+			}
 		}
 	}
 	if len(differs) == 0 {
@@ -58,7 +61,7 @@ func (c *care) compare(ctx context.Context) {
 		for _, id := range differs {
 			c.tell(ctx, id)
 		}
-	case len(differs)*2 > voters:
+	case against*2 > voters:
 		c.n.fail(errDiverged) // it is this one, most likely: the next leader sees
 	}
 }

@@ -26,8 +26,8 @@ import (
 // largest; a little more is for what it is wrapped in.
 const maxCallBytes = 4 << 20
 
-// joinCall is the only call that somebody who is not a member yet may make.
-const joinCall = "join"
+// JoinCall is the only call that somebody who is not a member yet may make.
+const JoinCall = "join"
 
 // Handler answers a call. A *broker.Refusal crosses unchanged; any other error
 // becomes an internal one at the caller, with its text.
@@ -57,7 +57,7 @@ func (r *Replica) Handle(name string, h Handler) {
 
 // Answer answers a call that came by whatever way authenticated from.
 func (r *Replica) Answer(ctx context.Context, from Peer, name string, body []byte) ([]byte, error) {
-	if from.Token != "" && name != joinCall {
+	if from.Token != "" && name != JoinCall {
 		return nil, broker.Refuse(broker.PermissionDenied, "%s is not a member yet: it may only join", from.ID)
 	}
 	r.handlers.mu.Lock()

@@ -95,8 +95,7 @@ func (r *Replica) openTransport(opts Options) (Transport, error) {
 	}
 	r.stream.begin()
 	if r.line == nil {
-		phone := newTelephone(r.stream, r.where)
-		r.line, r.hangUp = phone, phone.close
+		r.line = newTelephone(r.stream, r.where) // its connections end with the stream
 	}
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: r.stream, MaxPool: poolSize, Timeout: callTime, Logger: raftLogger(r.log),

@@ -73,8 +73,7 @@ type Replica struct {
 	applier   *applier
 	stream    *stream // nil with Options.Transport
 	trans     Transport
-	line      Line   // nil: no other member can be called
-	hangUp    func() // ends the connections of line
+	line      Line // nil: no other member can be called
 	handlers  handlers
 
 	whereabouts whereabouts

@@ -144,7 +144,7 @@ func knock(ctx context.Context, me identity, t JoinToken, address raft.ServerAdd
 	defer phone.close()
 	ctx, cancel := context.WithTimeout(ctx, knockTime)
 	defer cancel()
-	return phone.post(ctx, "member", joinCall, body)
+	return phone.post(ctx, "member", JoinCall, body)
 }
 
 // member is a recogniser of those whom the token names, and of those whom they admitted.
