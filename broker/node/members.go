@@ -151,6 +151,13 @@ func (r *roll) of(id raft.ServerID) heard {
 	return r.heard[id]
 }
 
+// answers reports whether a member answered when it was asked last, and whether
+// it was asked since this node leads.
+func (r *roll) answers(id raft.ServerID) (answers, known bool) {
+	h := r.of(id)
+	return h.err == nil, h.err != nil || !h.at.IsZero()
+}
+
 // live are the members that answered lately.
 func (r *roll) live(now time.Time) []string {
 	r.mu.Lock()

@@ -188,7 +188,7 @@ func (n *Node) openReplica(ctx context.Context) error {
 	n.trail = trail
 	n.stack.push("audit trail", func(context.Context) error { return trail.Close() })
 	n.replica, err = replica.Open(ctx, replica.Options{
-		Dir: n.dir.raft(), Log: n.log, Trail: trail, Listener: n.doors.raft, Advertise: raft.ServerAddress(n.advertised()),
+		Dir: n.dir.raft(), Log: n.log, Trail: trail, Listener: n.doors.raft, Advertise: raft.ServerAddress(n.advertised()), Answering: n.roll.answers,
 	})
 	if err != nil {
 		return fmt.Errorf("open the data in %s: %w", n.config.DataDir, err)

@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,13 @@ type cluster struct {
 	transports []*raft.InmemTransport
 }
 
-// newCluster opens three members; adapt, if it is not nil, is asked for each.
+// newCluster opens three members, whose IDs begin with that of opts, or with n;
+// adapt, if it is not nil, is asked for each.
 func newCluster(t *testing.T, opts replica.Options, adapt func(n int, opts *replica.Options)) *cluster {
 	c := &cluster{t: t}
 	var servers []raft.Server
 	for n := range 3 {
-		id := raft.ServerID(fmt.Sprintf("n%d", n))
+		id := cmp.Or(opts.ID, "n") + raft.ServerID(fmt.Sprint(n))
 		address, transport := raft.NewInmemTransport(raft.ServerAddress(id))
 		servers = append(servers, raft.Server{ID: id, Address: address})
 		c.transports = append(c.transports, transport)

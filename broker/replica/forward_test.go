@@ -242,7 +242,7 @@ func TestAMemberThatHearsNoLeaderAsksAround(t *testing.T) {
 func TestConfirmWaitsForWhatWasCommittedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var trails []*heldTrail
-		c := newCompany(t, func(_ int, opts *replica.Options) {
+		c := newCompany(t, replica.Options{}, func(_ int, opts *replica.Options) {
 			trails = append(trails, &heldTrail{released: make(chan struct{})})
 			opts.Trail = trails[len(trails)-1]
 		})

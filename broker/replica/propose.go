@@ -153,11 +153,19 @@ type outcome struct {
 	err      error
 }
 
-// submit puts p into this node's log.
+// submit proposes p on this node, which leads.
 func (r *Replica) submit(ctx context.Context, p proposal) (state.Applied, error) {
 	if err := r.View().Knows(p.command); err != nil {
 		return state.Applied{}, err
 	}
+	if c, ok := p.command.(state.RemoveMember); ok {
+		return r.dismiss(ctx, p, raft.ServerID(c.ID))
+	}
+	return r.enter(ctx, p)
+}
+
+// enter puts p into the log and waits for what becomes of it.
+func (r *Replica) enter(ctx context.Context, p proposal) (state.Applied, error) {
 	answered := make(chan outcome, 1)
 	go func() { // not waited for: raft leaves futures unanswered when it stops
 		future := r.raft.Load().Apply(p.entry, queueTime)

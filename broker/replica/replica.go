@@ -52,6 +52,11 @@ type Options struct {
 	ID        raft.ServerID
 	Line      Line
 
+	// Answering says whether another member answers this one while it leads, and
+	// whether that is known; nil: all do. A member is removed only if a majority of
+	// those who stay answers.
+	Answering func(raft.ServerID) (answers, known bool)
+
 	// OpenStore opens the log in a directory; nil means bbolt.
 	OpenStore func(dir string) (Store, error)
 
@@ -75,6 +80,9 @@ type Replica struct {
 	trans     Transport
 	line      Line // nil: no other member can be called
 	handlers  handlers
+	answering func(raft.ServerID) (answers, known bool)
+	// dismissing is held by the one removal under way.
+	dismissing chan struct{}
 
 	whereabouts whereabouts
 	raft        atomic.Pointer[raft.Raft] // nil while it is being started
@@ -118,7 +126,7 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 // published, so that whoever looks early sees nothing and not nil.
 func newReplica(opts Options) *Replica {
 	r := &Replica{
-		log: opts.Log, dir: opts.Dir,
+		log: opts.Log, dir: opts.Dir, answering: opts.Answering, dismissing: make(chan struct{}, 1),
 		stop: newFailstop(), feed: feed.New(), leading: newLeadership(),
 		notify:  make(chan bool, 16), // raft waits when it is full; leadership turns once an election
 		closing: make(chan struct{}), stopped: make(chan struct{}),

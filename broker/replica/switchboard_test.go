@@ -82,9 +82,9 @@ type company struct {
 	board *switchboard
 }
 
-func newCompany(t *testing.T, adapt func(n int, opts *replica.Options)) *company {
+func newCompany(t *testing.T, opts replica.Options, adapt func(n int, opts *replica.Options)) *company {
 	board := &switchboard{members: map[raft.ServerID]*replica.Replica{}, cut: map[raft.ServerID]bool{}, carried: map[string]int{}}
-	c := newCluster(t, replica.Options{}, func(n int, opts *replica.Options) {
+	c := newCluster(t, opts, func(n int, opts *replica.Options) {
 		opts.Line = line{opts.ID, board}
 		if adapt != nil {
 			adapt(n, opts)
@@ -100,7 +100,12 @@ func newCompany(t *testing.T, adapt func(n int, opts *replica.Options)) *company
 
 // led is a company with a domain and a leader, which comes first.
 func led(t *testing.T, adapt func(n int, opts *replica.Options)) (c *company, leader int, others []int) {
-	c = newCompany(t, adapt)
+	return ledAs(t, "", adapt)
+}
+
+// ledAs is led with IDs that begin so.
+func ledAs(t *testing.T, ids raft.ServerID, adapt func(n int, opts *replica.Options)) (c *company, leader int, others []int) {
+	c = newCompany(t, replica.Options{ID: ids}, adapt)
 	leader = c.leader()
 	c.agree(found(t, c.members[leader]))
 	for n := range c.members {
