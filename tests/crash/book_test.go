@@ -92,9 +92,3 @@ func TestTheTrailNoticesWhatHasNoRecordOrTwo(t *testing.T) {
 		t.Errorf("one request twice, one record of something else, one refused, one missing: %q", wrong)
 	}
 }
-
-func TestAnEditThatDoesNotFitIsAnError(t *testing.T) {
-	if _, err := overlaid(root, t.TempDir(), []edit{{"go.mod", "no such words", ""}}); err == nil || !strings.Contains(err.Error(), "go.mod") {
-		t.Errorf("got %v", err)
-	}
-}

@@ -18,6 +18,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/concord-id/concord/tests/edited"
 )
 
 func main() {
@@ -44,7 +46,7 @@ func run(ctx context.Context, out io.Writer, root string, kills, cuts int, seed 
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	shipped, busy := filepath.Join(dir, "concord"), filepath.Join(dir, "hasty")
 	fmt.Fprintln(out, "building")
-	if err := errors.Join(build(ctx, root, shipped), build(ctx, root, busy, hasty...)); err != nil {
+	if err := errors.Join(edited.Build(ctx, root, shipped), edited.Build(ctx, root, busy, hasty...)); err != nil {
 		return err
 	}
 	programs := [][]string{{shipped}, {busy}}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/concord-id/concord/tests/crash/powercut"
+	"github.com/concord-id/concord/tests/edited"
 )
 
 // root is the repository, seen from here.
@@ -35,14 +36,14 @@ func TestMain(m *testing.M) {
 }
 
 // program is the node with edits, under a name that stands for them.
-func program(t *testing.T, name string, edits ...edit) []string {
+func program(t *testing.T, name string, edits ...edited.Edit) []string {
 	t.Helper()
 	built.mu.Lock()
 	made, ok := built.paths[name]
 	if !ok {
 		made = sync.OnceValues(func() (string, error) {
 			path := filepath.Join(built.dir, name)
-			return path, build(context.Background(), root, path, edits...)
+			return path, edited.Build(context.Background(), root, path, edits...)
 		})
 		built.paths[name] = made
 	}
@@ -61,8 +62,8 @@ const withoutSync = "CONCORD_TEST_WITHOUT_SYNC"
 
 // plant makes a node that can be told not to bring its log to the disk. It is
 // built with hasty, because each build takes its time.
-var plant = []edit{
-	{"broker/replica/store.go", "raftboltdb.Options{Path: path, ", "raftboltdb.Options{Path: path, NoSync: os.Getenv(\"" + withoutSync + "\") != \"\", "},
+var plant = []edited.Edit{
+	{File: "broker/replica/store.go", Old: "raftboltdb.Options{Path: path, ", New: "raftboltdb.Options{Path: path, NoSync: os.Getenv(\"" + withoutSync + "\") != \"\", "},
 }
 
 // snapping is the node that takes snapshots all the time.

@@ -3,6 +3,7 @@ package powercut
 import (
 	"path"
 	"syscall"
+	"time"
 )
 
 // Op is a kind of operation that can fail.
@@ -25,6 +26,34 @@ type Fault struct {
 	met bool
 }
 
+// slowness makes operations take longer.
+type slowness struct {
+	op   Op
+	file string
+	time time.Duration
+}
+
+// Slow makes each operation on files of a name, as path.Match has it, take so
+// much longer.
+func (d *Disk) Slow(op Op, file string, time time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.slow = append(d.slow, slowness{op, file, time})
+}
+
+// tarry is how a slow disk begins an operation. Others go on meanwhile.
+func (d *Disk) tarry(op Op, in *inode) {
+	d.mu.Lock()
+	var wait time.Duration
+	for _, s := range d.slow {
+		if like, err := path.Match(s.file, in.name); s.op == op && like && err == nil {
+			wait += s.time
+		}
+	}
+	d.mu.Unlock()
+	time.Sleep(wait)
+}
+
 // Inject makes an operation fail.
 func (d *Disk) Inject(f Fault) {
 	d.mu.Lock()
@@ -32,11 +61,11 @@ func (d *Disk) Inject(f Fault) {
 	d.faults = append(d.faults, &f)
 }
 
-// Mend takes all faults away.
+// Mend takes all faults and all slowness away.
 func (d *Disk) Mend() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.faults = nil
+	d.faults, d.slow = nil, nil
 }
 
 // Met reports whether a fault was met.

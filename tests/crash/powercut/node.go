@@ -225,6 +225,7 @@ func (n *node) Read(_ context.Context, _ fs.FileHandle, into []byte, at int64) (
 
 // Write implements fs.NodeWriter.
 func (n *node) Write(_ context.Context, _ fs.FileHandle, p []byte, at int64) (uint32, syscall.Errno) {
+	n.disk.tarry(Write, n.in)
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	if errno := n.disk.change(); errno != 0 {
@@ -246,6 +247,7 @@ func (n *node) Write(_ context.Context, _ fs.FileHandle, p []byte, at int64) (ui
 // Fsync implements fs.NodeFsyncer, for files and directories, with and without
 // what fdatasync leaves away.
 func (n *node) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
+	n.disk.tarry(Sync, n.in)
 	n.disk.mu.Lock()
 	defer n.disk.mu.Unlock()
 	if errno := n.disk.change(); errno != 0 {

@@ -24,6 +24,7 @@ type Disk struct {
 	inodes uint64 // made so far
 
 	faults []*Fault
+	slow   []slowness
 	full   bool
 
 	left int           // operations until the power goes; 0: it does not
@@ -86,6 +87,15 @@ func (d *Disk) ReadFile(path string) ([]byte, error) {
 }
 
 func (d *Disk) find(path string) (*inode, error) {
+	in, err := d.look(path)
+	if err == nil && in.kind() != syscall.S_IFREG {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no file")}
+	}
+	return in, err
+}
+
+// look returns the file or the directory at path.
+func (d *Disk) look(path string) (*inode, error) {
 	in := d.root
 	for name := range strings.SplitSeq(path, "/") {
 		next, ok := in.names[name]
@@ -93,9 +103,6 @@ func (d *Disk) find(path string) (*inode, error) {
 			return nil, &fs.PathError{Op: "find", Path: path, Err: fs.ErrNotExist}
 		}
 		in = next
-	}
-	if in.kind() != syscall.S_IFREG {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no file")}
 	}
 	return in, nil
 }
