@@ -87,11 +87,15 @@ func (s *server) newest(ctx context.Context, who broker.Caller) (uint64, error) 
 }
 
 func (s *server) verifyAudit(ctx context.Context, who broker.Caller, _ *request) (any, error) {
-	n, err := s.registrar.VerifyAudit(ctx, who)
+	report, err := s.registrar.VerifyAudit(ctx, who)
 	if err != nil {
 		return nil, err
 	}
-	return client.AuditVerified{Records: n}, nil
+	out := client.AuditVerified{Records: report.Records, Restored: report.Restored}
+	for _, g := range report.Missing {
+		out.Missing = append(out.Missing, client.AuditGap(g))
+	}
+	return out, nil
 }
 
 // following answers with records as they come, a document a line, until the

@@ -52,7 +52,9 @@ func (l *trail) Records(ctx context.Context, f registrar.AuditFilter) iter.Seq2[
 	}
 }
 
-func (l *trail) Verify(context.Context) (int, error) { return 17, l.fail }
+func (l *trail) Verify(context.Context) (registrar.AuditReport, error) {
+	return registrar.AuditReport{Records: 17, Restored: 4, Missing: []registrar.AuditGap{{From: 5, Until: 9, Reason: "a snapshot"}}}, l.fail
+}
 
 // audited is a cluster with a real audit trail, served by server.
 func audited(t testing.TB, server *http.Server) (*served, *trail) {
@@ -147,7 +149,7 @@ func TestTheTrailIsAskedForRecords(t *testing.T) {
 
 func TestABrokenTrailSaysWhereAndIsNotShown(t *testing.T) {
 	s, l := audited(t, &http.Server{})
-	if v := get[client.AuditVerified](t, s, "/v1/audit/verify"); v.Records != 17 {
+	if v := get[client.AuditVerified](t, s, "/v1/audit/verify"); v.Records != 17 || v.Restored != 4 || len(v.Missing) != 1 || v.Missing[0] != (client.AuditGap{From: 5, Until: 9, Reason: "a snapshot"}) {
 		t.Errorf("verified %+v", v)
 	}
 	l.fail = errors.New("line 3 of 0.jsonl does not follow")

@@ -125,7 +125,7 @@ var documents = map[string]struct {
 	"JoinToken": {client.JoinToken{}, false}, "JoinTokenOutcome": {client.Outcome[client.JoinToken]{}, false},
 	"Leader": {client.Leader{}, false}, "LeaderOutcome": {client.Outcome[client.Leader]{}, false},
 	"LogLevel": {client.LogLevel{}, false}, "LogLevelOutcome": {client.Outcome[client.LogLevel]{}, false},
-	"AuditField": {client.AuditField{}, false}, "AuditRecord": {client.AuditRecord{}, false}, "AuditRecords": {client.AuditRecords{}, false}, "AuditVerified": {client.AuditVerified{}, false},
+	"AuditField": {client.AuditField{}, false}, "AuditRecord": {client.AuditRecord{}, false}, "AuditRecords": {client.AuditRecords{}, false}, "AuditVerified": {client.AuditVerified{}, false}, "AuditGap": {client.AuditGap{}, false},
 }
 
 func TestEverySchemaHasTheMembersOfItsDocument(t *testing.T) {

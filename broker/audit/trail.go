@@ -113,7 +113,7 @@ func (t *Trail) Restored(index uint64, h [32]byte) error {
 		return nil
 	}
 	gap := gapLine{After: t.at.index, Until: index, Head: h}
-	t.log.Error("the audit trail lacks records: the state came by a snapshot", "after_index", gap.After, "until_index", gap.Until)
+	t.log.Warn("the audit trail of this node lacks records, which other members have: the state came by a snapshot", "after_index", gap.After, "until_index", gap.Until)
 	text, err := encode(line{Gap: &gap})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/concord-id/concord/broker/state"
 )
@@ -27,10 +28,18 @@ type Report struct {
 type Gap struct {
 	After, Until uint64 // log indexes: those behind After, up to and with Until
 	Reason       string
+	// Given says that this node never had them: it was given the state by a
+	// snapshot, as those are that join or were long away. Others have them.
+	Given bool
 }
 
 // Whole reports whether every record since the first command is there and unchanged.
 func (r Report) Whole() bool { return r.Break == "" && len(r.Gaps) == 0 }
+
+// Sound reports whether every record that this node ever had is there and unchanged.
+func (r Report) Sound() bool {
+	return r.Break == "" && !slices.ContainsFunc(r.Gaps, func(g Gap) bool { return !g.Given })
+}
 
 // Verify walks the whole trail, and compares its end with what this process
 // has in memory. An error means that it could not be read, not that it is
@@ -84,13 +93,13 @@ const takenAway = "the files before the oldest one were taken away"
 func (r *Report) note(l line, before position) {
 	switch {
 	case l.Gap != nil:
-		r.Gaps = append(r.Gaps, Gap{l.Gap.After, l.Gap.Until, "this node was given the state by a snapshot"})
+		r.Gaps = append(r.Gaps, Gap{l.Gap.After, l.Gap.Until, "this node was given the state by a snapshot", true})
 	case l.Segment != nil:
 		if l.Segment.After > before.index {
-			r.Gaps = append(r.Gaps, Gap{before.index, l.Segment.After, takenAway})
+			r.Gaps = append(r.Gaps, Gap{before.index, l.Segment.After, takenAway, false})
 		}
 	default:
-		if r.Records == 0 && l.Kind == state.RecoverKind && len(r.Gaps) == 1 && r.Gaps[0] == (Gap{0, l.Index - 1, takenAway}) {
+		if r.Records == 0 && l.Kind == state.RecoverKind && len(r.Gaps) == 1 && r.Gaps[0] == (Gap{0, l.Index - 1, takenAway, false}) {
 			r.Gaps, r.Restored = nil, l.Index-1
 		}
 		r.Records++

@@ -72,7 +72,7 @@ func TestAMissingFileIsABreakOrAGap(t *testing.T) {
 			}
 			trail := openSized(t, dir, 2000)
 			report, err := trail.Verify(t.Context())
-			if err != nil || report.Whole() || (report.Break == "") != c.gap || (len(report.Gaps) == 1) != c.gap {
+			if err != nil || report.Sound() || report.Whole() || (report.Break == "") != c.gap || (len(report.Gaps) == 1) != c.gap {
 				t.Errorf("%+v, %v", report, err)
 			}
 			if !c.gap && !strings.Contains(report.Break, found[c.nth+1]) {

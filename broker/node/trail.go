@@ -44,14 +44,18 @@ func (t trailReader) Records(ctx context.Context, f registrar.AuditFilter) iter.
 	}
 }
 
-// Verify fails if a record is missing or is not what was written.
-func (t trailReader) Verify(ctx context.Context) (records int, err error) {
+// Verify fails if a record that this node had is missing, or is not what was written.
+func (t trailReader) Verify(ctx context.Context) (registrar.AuditReport, error) {
 	report, err := t.trail.Verify(ctx)
 	if err != nil {
-		return 0, err
+		return registrar.AuditReport{}, err
 	}
-	if !report.Whole() {
-		return report.Records, errors.New(report.String())
+	out := registrar.AuditReport{Records: report.Records, Restored: report.Restored}
+	for _, g := range report.Gaps {
+		out.Missing = append(out.Missing, registrar.AuditGap{From: g.After + 1, Until: g.Until, Reason: g.Reason})
 	}
-	return report.Records, nil
+	if !report.Sound() {
+		return out, errors.New(report.String())
+	}
+	return out, nil
 }

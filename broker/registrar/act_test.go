@@ -119,8 +119,8 @@ func TestTheLogLevelIsSetAndGoesBack(t *testing.T) {
 func TestTheTrailIsReadAndVerified(t *testing.T) {
 	c := memcluster.New(t, acme, memcluster.Options{})
 	create(t, c, entry("/web", 1))
-	if n, err := c.Registrar.VerifyAudit(t.Context(), memcluster.Reader); n != 2 || err != nil {
-		t.Errorf("verified %d records, %v", n, err)
+	if n, err := c.Registrar.VerifyAudit(t.Context(), memcluster.Reader); n.Records != 2 || err != nil {
+		t.Errorf("verified %+v, %v", n, err)
 	}
 	_, err := c.Registrar.Audit(t.Context(), memcluster.Reader, registrar.AuditFilter{Limit: -1})
 	wantCode(t, err, broker.InvalidArgument)

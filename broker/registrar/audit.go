@@ -33,9 +33,23 @@ type Trail interface {
 	// ends after the newest, unless filter says to follow. An error is the last
 	// that it yields.
 	Records(ctx context.Context, filter AuditFilter) iter.Seq2[AuditRecord, error]
-	// Verify reads the whole trail and returns how many records it has, and an
-	// error that says where the chain is broken.
-	Verify(ctx context.Context) (records int, err error)
+	// Verify reads the whole trail and returns what it has, and an error that says
+	// where the chain is broken.
+	Verify(ctx context.Context) (AuditReport, error)
+}
+
+// AuditReport is what a verification found that is sound.
+type AuditReport struct {
+	Records  int
+	Restored uint64 // log index of the backup with which the trail begins; 0: it begins with the domain
+	Missing  []AuditGap
+}
+
+// AuditGap is a stretch of the log whose records this node never had: other
+// members have them.
+type AuditGap struct {
+	From, Until uint64 // log indexes
+	Reason      string
 }
 
 // Audit yields the records of the audit trail that pass filter, the oldest
@@ -51,15 +65,14 @@ func (r *Registrar) Audit(ctx context.Context, who broker.Caller, filter AuditFi
 }
 
 // VerifyAudit checks the chain of this node's audit trail against the state.
-// It returns how many records it read; FailedPrecondition says where the chain
-// is broken.
-func (r *Registrar) VerifyAudit(ctx context.Context, who broker.Caller) (records int, err error) {
+// FailedPrecondition says where the chain is broken.
+func (r *Registrar) VerifyAudit(ctx context.Context, who broker.Caller) (AuditReport, error) {
 	if _, err := r.read(ctx, who, "verify the audit trail"); err != nil {
-		return 0, err
+		return AuditReport{}, err
 	}
-	records, err = r.parts.Trail.Verify(ctx)
+	report, err := r.parts.Trail.Verify(ctx)
 	if err != nil && ctx.Err() == nil && broker.CodeOf(err) == "" {
 		err = broker.Refuse(broker.FailedPrecondition, "the audit trail of this node is broken: %v", err)
 	}
-	return records, err
+	return report, err
 }

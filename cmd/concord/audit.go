@@ -214,14 +214,29 @@ its own whose "index" is where to go on.`,
 	return c
 }
 
+func printVerified(w io.Writer, v client.AuditVerified) {
+	if len(v.Missing) == 0 {
+		fmt.Fprintf(w, "The audit trail is whole: %d records.\n", v.Records)
+	} else {
+		fmt.Fprintf(w, "The audit trail is sound: %d records.\n", v.Records)
+	}
+	if v.Restored > 0 {
+		fmt.Fprintf(w, "It begins with the restore of a backup of log entry %d.\n", v.Restored)
+	}
+	for _, g := range v.Missing {
+		fmt.Fprintf(w, "Log entries %d to %d are not in it: %s. Other members have them.\n", g.From, g.Until, g.Reason)
+	}
+}
+
 func auditVerify() *cobra.Command {
 	var o operator
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Check that no record of this node's trail is missing or was changed",
-		Long: `Check that no record of this node's trail is missing or was changed: each is
+		Short: "Check that no record of this node's trail was taken away or changed",
+		Long: `Check that no record of this node's trail was taken away or changed: each is
 chained to the one before it, and the last to what all nodes agree on. Fails and
-says where if the chain is broken.`,
+says where if the chain is broken. A node that joined, or was long away, was given
+the state by a snapshot: it says which records only other members have.`,
 		Example: "  concord audit verify",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -229,7 +244,7 @@ says where if the chain is broken.`,
 			if err := o.ask(c, http.MethodGet, client.Path("audit", "verify"), nil, nil, &v); err != nil {
 				return err
 			}
-			return o.print(c, v, func(w io.Writer) { fmt.Fprintf(w, "The audit trail is whole: %d records.\n", v.Records) })
+			return o.print(c, v, func(w io.Writer) { printVerified(w, v) })
 		},
 	}
 	o.bindRead(c)

@@ -206,4 +206,6 @@ func (t trail) Records(_ context.Context, f registrar.AuditFilter) iter.Seq2[reg
 	}
 }
 
-func (t trail) Verify(context.Context) (int, error) { return len(t.ledger.Records()), nil }
+func (t trail) Verify(context.Context) (registrar.AuditReport, error) {
+	return registrar.AuditReport{Records: len(t.ledger.Records())}, nil
+}

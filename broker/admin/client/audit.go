@@ -32,5 +32,15 @@ type AuditRecords struct {
 
 // AuditVerified is the answer to a verification that found no break.
 type AuditVerified struct {
-	Records int `json:"records"`
+	Records  int        `json:"records"`
+	Restored uint64     `json:"restored,omitempty"` // log index of the backup with which the trail begins; absent: with the domain
+	Missing  []AuditGap `json:"missing,omitempty"`
+}
+
+// AuditGap is a stretch of the log whose records this node never had, and other
+// members have.
+type AuditGap struct {
+	From   uint64 `json:"from"` // log indexes
+	Until  uint64 `json:"until"`
+	Reason string `json:"reason"`
 }
