@@ -25,6 +25,9 @@ var diskFaults = []fault{
 	{group: "disk", name: "old-image", what: "a machine comes back with an old copy of its disk", do: atFollower(restoreImage)},
 }
 
+// logFile is where a node keeps its log.
+const logFile = "log.db"
+
 func fillDisk(ctx context.Context, _ *campaign, random *rand.Rand, m *machine) error {
 	defer m.excuse()()
 	m.disk.Fill()
@@ -47,7 +50,7 @@ func (m *machine) recover(ctx context.Context) error {
 func diskFails(op powercut.Op, with syscall.Errno) func(context.Context, *campaign, *rand.Rand, *machine) error {
 	return func(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
 		defer m.excuse()()
-		m.disk.Inject(powercut.Fault{Op: op, File: "raft.db", Nth: 1 + random.IntN(20), Err: with, Kept: op == powercut.Sync && random.IntN(2) == 0})
+		m.disk.Inject(powercut.Fault{Op: op, File: logFile, Nth: 1 + random.IntN(20), Err: with, Kept: op == powercut.Sync && random.IntN(2) == 0})
 		l := m.current()
 		select {
 		case <-l.ended:
@@ -55,9 +58,10 @@ func diskFails(op powercut.Op, with syscall.Errno) func(context.Context, *campai
 				c.rec.wrong(loud, "%s ended with exit code 0 when its disk failed: %s", m.name, l.said.tail(3))
 			}
 		case <-time.After(20 * time.Second):
-			if m.disk.Met() {
-				c.rec.wrong(loud, "%s goes on although its disk failed: %s", m.name, l.said.tail(3))
+			if !m.disk.Met() {
+				return fmt.Errorf("%s has not done so many of these in 20 s", m.name)
 			}
+			c.rec.wrong(loud, "%s goes on although its disk failed: %s", m.name, l.said.tail(3))
 			m.kill()
 		}
 		m.disk.Mend()
@@ -69,7 +73,7 @@ func diskFails(op powercut.Op, with syscall.Errno) func(context.Context, *campai
 const loud = "what a disk does is loud"
 
 func slowSync(ctx context.Context, _ *campaign, random *rand.Rand, m *machine) error {
-	m.disk.Slow(powercut.Sync, "raft.db", 2*time.Second)
+	m.disk.Slow(powercut.Sync, logFile, 2*time.Second)
 	pause(ctx, between(random, 2*time.Second, 6*time.Second))
 	m.disk.Mend()
 	return nil
@@ -77,7 +81,8 @@ func slowSync(ctx context.Context, _ *campaign, random *rand.Rand, m *machine) e
 
 // flipped are the files of which a bit may flip.
 var flipped = []struct{ dir, pattern string }{
-	{"d/private/raft", "raft.db"}, {"d/private/raft", "raft.db"}, {"d/private/raft", "vote*"}, {"d/private/raft/snapshots", "*"}, {"d/private", "kek"},
+	{"d/private/raft", logFile}, {"d/private/raft", logFile}, {"d/private/raft/snapshots", "*.snapshot"}, {"d/private/raft", "node.key"},
+	{"d/private/audit", "*.jsonl"}, {"d/private", "kek"},
 }
 
 func flipBit(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
@@ -85,12 +90,16 @@ func flipBit(ctx context.Context, c *campaign, random *rand.Rand, m *machine) er
 	m.kill()
 	which, name := flipped[random.IntN(len(flipped))], ""
 	err := m.replug(func(d *powercut.Disk) *powercut.Disk {
-		name = d.Flip(which.dir, which.pattern, random.Float64(), uint(random.IntN(8)))
+		part, bit := random.Float64(), uint(random.IntN(8))
+		if name = d.Flip(which.dir, which.pattern, part, bit); name == "" { // there is no snapshot yet
+			name = d.Flip("d/private/raft", logFile, part, bit)
+		}
 		return d
 	})
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(c.o.out, "         a bit flips in %s of %s\n", name, m.name)
 	l, err := m.begin("", "node", "run")
 	if err != nil {
 		return err
