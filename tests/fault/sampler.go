@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -18,14 +19,33 @@ const (
 	sampleTime  = 3 * time.Second
 )
 
-// sample notes a machine's state, again and again, until ctx ends.
+// sample notes a machine's state, and what is new in its audit trail, again and
+// again, until ctx ends. A trail ends with its machine, so it is collected, as
+// operators do.
 func (c *campaign) sample(ctx context.Context, m *machine) {
-	for ctx.Err() == nil {
+	for collected := uint64(0); ctx.Err() == nil; {
+		collected = c.collect(ctx, m, collected)
 		if s, err := c.status(ctx, m); err == nil && s.Index > 0 {
 			c.rec.add(history.Event{Kind: history.Sample, Node: m.name, Index: s.Index, Hash: s.Digest})
 		}
 		pause(ctx, sampleEvery)
 	}
+}
+
+// collect notes a machine's audit records after a log index, and returns the newest's.
+func (c *campaign) collect(ctx context.Context, m *machine, after uint64) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, sampleTime)
+	defer cancel()
+	var page client.AuditRecords
+	query := url.Values{"after": {fmt.Sprint(after)}, "limit": {fmt.Sprint(auditPage)}}
+	if m.door.do(ctx, call{method: http.MethodGet, path: client.Path("audit"), query: query, out: &page}) != nil {
+		return after
+	}
+	for _, r := range page.Records {
+		c.rec.add(audited(m, r))
+		after = max(after, r.Index)
+	}
+	return after
 }
 
 func (c *campaign) status(ctx context.Context, m *machine) (client.Status, error) {
