@@ -26,6 +26,14 @@ import (
 // largest; a little more is for what it is wrapped in.
 const maxCallBytes = 4 << 20
 
+// linesKept is how many connections for calls to one member stay open when they are
+// idle, linesMost how many there are: changes that a follower forwards side by
+// side must not pay for a handshake each. Whoever finds none free waits.
+const (
+	linesKept = 64
+	linesMost = 128
+)
+
 // JoinCall is the only call that somebody who is not a member yet may make.
 const JoinCall = "join"
 
@@ -104,7 +112,7 @@ func newTelephone(s *stream, where func(raft.ServerID) raft.ServerAddress) *tele
 		return s.call(ctx, id, address)
 	}
 	return &telephone{&http.Client{Transport: &http.Transport{
-		DialTLSContext: dial, MaxIdleConnsPerHost: poolSize, IdleConnTimeout: time.Minute, DisableCompression: true,
+		DialTLSContext: dial, MaxIdleConnsPerHost: linesKept, MaxConnsPerHost: linesMost, IdleConnTimeout: time.Minute, DisableCompression: true,
 	}}}
 }
 

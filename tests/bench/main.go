@@ -43,10 +43,14 @@ var rows = []row{
 	{"federation", "10,000 peers, unchanged, a 60 s hint", "< 15 % core", peersRow},
 	{"entries", "1,000,000 entries", "< 2 GiB", entries},
 	{"start", "cold start → a workload's first SVID", "< 1 s", coldStart},
+	{"cluster", "three nodes: entries a second, in batches", "≥ 1,000/s", writes(batched, true, writesLeast)},
+	{"cluster", "the same, by a follower", "≥ 1,000/s", writes(batched, false, writesLeast)},
+	{"cluster", "one by one, 64 clients, at the leader", "–", writes(oneByOne, true, 0)},
+	{"cluster", "the same, by a follower", "–", writes(oneByOne, false, 0)},
 }
 
 func main() {
-	group := flag.String("group", "", "measure only this group: issue, grpc, endpoint, push, federation, entries, start")
+	group := flag.String("group", "", "measure only this group: issue, grpc, endpoint, push, federation, entries, start, cluster")
 	which := flag.String("part", "", "be one part of a row: the rows use it")
 	file := flag.String("file", "", "what --part reads or writes")
 	profile := flag.String("profile", "", "write a CPU profile to this file")
