@@ -43,10 +43,11 @@ type applier struct {
 	// index is the newest entry that changed the state or the membership.
 	index   atomic.Uint64
 	digests digests
+	// covered is what the newest snapshot covers, or the one that is being taken,
+	// and bytes how many there are in the commands since.
+	covered, bytes atomic.Uint64
 	// onMembers is called with each committed membership.
 	onMembers func(raft.Configuration)
-	// onSnapshot is called when a snapshot begins.
-	onSnapshot func()
 }
 
 // Apply implements raft.FSM. The proposer on this node is given a state.Applied.
@@ -64,6 +65,7 @@ func (a *applier) Apply(entry *raft.Log) any {
 		}
 	}
 	a.index.Store(entry.Index)
+	a.bytes.Add(uint64(len(entry.Data)))
 	view := a.machine.View()
 	a.digests.note(view.Index(), view.Digest())
 	a.feed.Publish(view, applied.Change)
@@ -84,7 +86,7 @@ func (a *applier) Snapshot() (raft.FSMSnapshot, error) {
 		a.stop.trip(err)
 		return nil, err
 	}
-	a.onSnapshot()
+	a.covers(a.index.Load())
 	return frozen{a.machine.View()}, nil
 }
 
@@ -98,9 +100,16 @@ func (a *applier) Restore(snapshot io.ReadCloser) error {
 		a.stop.end(fmt.Errorf("the audit trail cannot follow a snapshot: %w", err))
 	}
 	a.index.Store(view.Index())
+	a.covers(view.Index())
 	a.digests.note(view.Index(), view.Digest())
 	a.feed.Publish(view, state.Change{Index: view.Index(), Everything: true})
 	return nil
+}
+
+// covers notes that there is a snapshot of everything up to index.
+func (a *applier) covers(index uint64) {
+	a.covered.Store(index)
+	a.bytes.Store(0)
 }
 
 // frozen is a view on its way to a snapshot; commands go on being applied

@@ -21,6 +21,11 @@ const (
 	cachedEntries    = 512 // kept in memory for members that are in step
 )
 
+// tellCommit is after how long, once to twice, a leader that has nothing else to say
+// tells the others what is committed. Whoever changes something through a follower
+// waits for that, since the answer comes when the follower shows the change.
+const tellCommit = 10 * time.Millisecond
+
 // open takes the directory and starts raft on it.
 func (r *Replica) open(opts Options) (err error) {
 	if err := makePrivate(opts.Dir); err != nil {
@@ -124,8 +129,9 @@ func (r *Replica) config(opts Options) *raft.Config {
 	conf.HeartbeatTimeout, conf.ElectionTimeout = manyVoters, manyVoters
 	conf.LeaderLeaseTimeout = oneVoter // cannot be changed later, and is never longer than the heartbeat
 	conf.SnapshotInterval = snapshotInterval
-	conf.SnapshotThreshold = cmp.Or(opts.SnapshotEntries, snapshotEntries)
+	conf.SnapshotThreshold = r.snapshotEntries
 	conf.TrailingLogs = cmp.Or(opts.TrailingEntries, trailingEntries)
+	conf.CommitTimeout = tellCommit
 	conf.NotifyCh = r.notify
 	conf.NoLegacyTelemetry = true
 	conf.Logger = raftLogger(r.log)

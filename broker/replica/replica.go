@@ -13,6 +13,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,10 @@ type Replica struct {
 	leading   *leadership
 	notify    chan bool // raft's word on leadership
 	proposals proposals
-	snapshot  atomic.Bool // one is being taken because of its bytes
+
+	snapshotEntries uint64      // how many make a snapshot due
+	snapshot        atomic.Bool // one is being taken because the log is long
+	settled         atomic.Bool // the log that this start found is not too long
 
 	closing   chan struct{} // closed when Close begins
 	closeOnce sync.Once
@@ -126,7 +130,8 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 // published, so that whoever looks early sees nothing and not nil.
 func newReplica(opts Options) *Replica {
 	r := &Replica{
-		log: opts.Log, dir: opts.Dir, answering: opts.Answering, dismissing: make(chan struct{}, 1),
+		log: opts.Log, dir: opts.Dir, snapshotEntries: cmp.Or(opts.SnapshotEntries, snapshotEntries),
+		answering: opts.Answering, dismissing: make(chan struct{}, 1),
 		stop: newFailstop(), feed: feed.New(), leading: newLeadership(),
 		notify:  make(chan bool, 16), // raft waits when it is full; leadership turns once an election
 		closing: make(chan struct{}), stopped: make(chan struct{}),
@@ -140,8 +145,7 @@ func newReplica(opts Options) *Replica {
 	}
 	r.applier = &applier{
 		machine: state.NewMachine(), trail: trail, feed: r.feed, stop: r.stop,
-		onMembers:  r.retime,
-		onSnapshot: func() { r.store.appended.Store(0) },
+		onMembers: r.retime,
 	}
 	r.feed.Publish(r.applier.machine.View(), state.Change{})
 	r.fresh = &freshness{caughtUp: r.caughtUp}

@@ -111,6 +111,7 @@ func (r *Replica) begin() {
 	}
 	r.fresh.vouched(running.CommitIndex(), at)
 	r.leading.set(true)
+	r.tidy()
 	r.log.Info("this node leads", "term", running.CurrentTerm(), "index", running.CommitIndex())
 }
 
@@ -120,10 +121,11 @@ func (r *Replica) look() {
 		for _, gone := range r.stream.guests.review(r.recognise) {
 			r.log.Info("the connection of a node that is no member any more was closed", "peer", gone.ID)
 		}
+		if n := r.stream.entering.count(); n > 0 {
+			r.log.Warn("callers of the raft port that did not show who they are had to make room for others; let only nodes reach that port", "callers", n)
+		}
 	}
-	if r.store.appended.Load() > snapshotBytes && r.snapshot.CompareAndSwap(false, true) {
-		r.work.Go(r.shorten)
-	}
+	r.tidy()
 	if running.State() != raft.Leader {
 		return
 	}
@@ -134,15 +136,6 @@ func (r *Replica) look() {
 	at, commit := time.Now(), running.CommitIndex()
 	if err := r.await(running.VerifyLeader); err == nil {
 		r.fresh.vouched(commit, at)
-	}
-}
-
-// shorten takes a snapshot because the log has many bytes, if not many entries.
-func (r *Replica) shorten() {
-	defer r.snapshot.Store(false)
-	err := r.await(func() raft.Future { return r.raft.Load().Snapshot() })
-	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
-		r.log.Warn("the log could not be shortened", "error", err)
 	}
 }
 

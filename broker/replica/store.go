@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -93,10 +92,9 @@ func makeBolt(path string) error {
 // checksum, which the store itself has not, and lets no error pass: one that
 // happens ends the process.
 type checkedStore struct {
-	inner    Store
-	where    string // for messages
-	stop     *failstop
-	appended atomic.Int64 // bytes of entries since the last snapshot began
+	inner Store
+	where string // for messages
+	stop  *failstop
 
 	// onFirst, if it is not nil, is called before the first entries are stored.
 	onFirst func() error
@@ -213,16 +211,13 @@ func (s *checkedStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raf
 // other goroutines read them.
 func (s *checkedStore) StoreLogs(logs []*raft.Log) error {
 	sealed := make([]*raft.Log, len(logs))
-	size := 0
 	for i, log := range logs {
 		sealed[i] = sealEntry(log)
-		size += len(log.Data)
 	}
 	if s.onFirst != nil {
 		s.first.Do(func() { s.run("note that there is a log", s.onFirst) })
 	}
 	s.run("append to the log", func() error { return s.inner.StoreLogs(sealed) })
-	s.appended.Add(int64(size))
 	return nil
 }
 

@@ -23,8 +23,7 @@ const (
 	nodeProtocol = "concord-node/1"
 
 	handshakeTime = 5 * time.Second
-	// maxHandshakes is how many callers may be proving who they are at once;
-	// more are closed at once, members try again.
+	// maxHandshakes is how many callers may be proving who they are at once.
 	maxHandshakes = 64
 
 	callTime = 5 * time.Second // for one call between members
@@ -53,7 +52,7 @@ type stream struct {
 	admitted chan net.Conn // for raft: handshake done, waiting to be accepted
 	calls    *lobby        // the same for calls between nodes
 	guests   guests        // whoever was admitted and has not left
-	slots    chan struct{} // one per handshake that is going on
+	entering handshakes    // whoever has not shown yet who he is
 	ctx      context.Context
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
@@ -62,7 +61,7 @@ type stream struct {
 // begin serves s.listener.
 func (s *stream) begin() {
 	s.admitted = make(chan net.Conn)
-	s.slots = make(chan struct{}, maxHandshakes)
+	s.entering.room = maxHandshakes
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.calls = &lobby{arrived: make(chan net.Conn), closed: s.ctx.Done(), addr: s.listener.Addr()}
 	s.work.Go(s.serve)
@@ -84,22 +83,23 @@ func (s *stream) serve() {
 			}
 			continue
 		}
-		select {
-		case s.slots <- struct{}{}:
-			s.work.Go(func() { defer func() { <-s.slots }(); s.admit(conn) })
-		default:
-			s.close(conn)
-		}
+		shaking := s.entering.begin(conn)
+		s.work.Go(func() { s.admit(shaking) })
 	}
 }
 
-// admit lets conn through if a member is at its other end.
-func (s *stream) admit(conn net.Conn) {
+// admit lets a caller through if it is a member.
+func (s *stream) admit(caller *handshake) {
 	var who Peer
+	conn := caller.conn
 	secure := tls.Server(conn, s.config(func(p Peer) error { who = p; return nil }, raftProtocol, nodeProtocol))
 	ctx, cancel := context.WithTimeout(s.ctx, handshakeTime)
 	defer cancel()
-	if err := secure.HandshakeContext(ctx); err != nil {
+	err := secure.HandshakeContext(ctx)
+	if !s.entering.end(caller) {
+		return // closed to make room for another; the log says how many were
+	}
+	if err != nil {
 		s.log.Info("the raft port refused a caller", "peer", conn.RemoteAddr().String(), "error", err)
 		s.close(conn)
 		return
