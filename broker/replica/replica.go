@@ -95,7 +95,6 @@ type Replica struct {
 
 	snapshotEntries uint64      // how many make a snapshot due
 	snapshot        atomic.Bool // one is being taken because the log is long
-	settled         atomic.Bool // the log that this start found is not too long
 
 	closing   chan struct{} // closed when Close begins
 	closeOnce sync.Once

@@ -33,24 +33,20 @@ func (u *unsyncedTrail) Sync() error { return u.fail }
 
 // Whoever waits for the snapshot is answered, so that the replica can be closed.
 func TestATrailThatCannotBeSyncedEndsTheReplica(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		_, transport := raft.NewInmemTransport("alone")
-		r := open(t, replica.Options{
-			Dir: dir, Transport: transport, ID: "alone", SnapshotEntries: 4, TrailingEntries: 1,
-			Trail: &unsyncedTrail{fail: syscall.EIO},
-		})
-		leads(t, r)
-		makeDomain(t, r)
-		for n := range 10 {
-			register(t, r, n)
-		}
-		time.Sleep(2 * time.Minute)
-		if err := failure(t, r); !errors.Is(err, syscall.EIO) {
-			t.Errorf("got %v", err)
-		}
-		closeReplica(t, r)
+	_, transport := raft.NewInmemTransport("alone")
+	r := open(t, replica.Options{
+		Dir: t.TempDir(), Transport: transport, ID: "alone", SnapshotEntries: 4, TrailingEntries: 1,
+		Trail: &unsyncedTrail{fail: syscall.EIO},
 	})
+	leads(t, r)
+	makeDomain(t, r)
+	for n := range 10 {
+		_, _ = r.Propose(t.Context(), act(request(n)), agent(n)) // the last of them may find it ended
+	}
+	if err := failure(t, r); !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v", err)
+	}
+	closeReplica(t, r)
 }
 
 // notedTrail remembers what it was told.

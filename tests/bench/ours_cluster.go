@@ -117,13 +117,17 @@ func (m *member) start(verb ...string) error {
 	return m.cmd.Start()
 }
 
-// kill ends the node as a power cut would.
+// kill ends the node as a power cut would. It fails if the node had ended by itself.
 func (m *member) kill() error {
 	if m.cmd == nil {
 		return nil
 	}
 	err := m.cmd.Process.Kill()
-	m.cmd.Wait()
+	m.cmd.Wait() // says that it was killed
+	if code := m.cmd.ProcessState.ExitCode(); code >= 0 {
+		text, unread := os.ReadFile(m.errors.Name())
+		err = errors.Join(fmt.Errorf("%s had ended by itself with exit code %d: %s", m.name, code, text), unread)
+	}
 	m.cmd = nil
 	return err
 }
