@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,33 @@ func silent(ctx context.Context, from, to string, open chan<- struct{}) error {
 	return nil
 }
 
+// besiege holds the raft port with callers who say nothing, until the test ends. It
+// returns when the port is full; with renew whoever is put out comes back at once.
+func besiege(t *testing.T, from, to string, renew bool) {
+	const callers = 2 * replica.MaxHandshakes
+	ctx, cancel := context.WithCancel(t.Context())
+	opened := make(chan struct{})
+	var calling sync.WaitGroup
+	t.Cleanup(func() { cancel(); calling.Wait() })
+	for range callers {
+		calling.Go(func() {
+			for silent(ctx, from, to, opened) == nil && renew && ctx.Err() == nil {
+			}
+		})
+	}
+	for range callers {
+		<-opened
+	}
+	calling.Go(func() {
+		for ctx.Err() == nil {
+			select {
+			case <-opened:
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
 // Callers who never say who they are take the room of each other, and not that of a
 // member or of one who joins.
 func TestIdleCallersKeepNobodyOutOfTheRaftPort(t *testing.T) {
@@ -45,35 +73,7 @@ func TestIdleCallersKeepNobodyOutOfTheRaftPort(t *testing.T) {
 			token := h.token("joiner", time.Now().Add(time.Hour))
 			to := h.r.Addr().String()
 
-			ctx, cancel := context.WithCancel(t.Context())
-			const callers = 2 * replica.MaxHandshakes
-			opened, ended := make(chan struct{}, callers), make(chan struct{}, callers)
-			for range callers {
-				go func() {
-					defer func() { ended <- struct{}{} }()
-					for silent(ctx, c.from, to, opened) == nil && c.renew && ctx.Err() == nil {
-					}
-				}()
-			}
-			defer func() {
-				cancel()
-				for range callers {
-					<-ended
-				}
-			}()
-			for range callers { // the port is full, and stays so
-				<-opened
-			}
-			if c.renew {
-				go func() {
-					for ctx.Err() == nil {
-						select {
-						case <-opened:
-						case <-ctx.Done():
-						}
-					}
-				}()
-			}
+			besiege(t, c.from, to, c.renew)
 			for protocol, text := range protocols(t, 0) {
 				if answer, err := call(dialAs(t, to, protocol, shown(member, h.chain(member)...)), text); err != nil || answer == "" {
 					t.Errorf("%s: a member is kept out: %v", protocol, err)

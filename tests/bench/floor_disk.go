@@ -32,45 +32,46 @@ func floorAppend(ctx context.Context, during time.Duration) (perSecond float64, 
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	batch := make([]byte, appendBatch*appendBytes)
-	done := make(chan error, logsAtOnce)
-	ask := make([]chan struct{}, logsAtOnce)
+	done := make(chan error, logsAtOnce<<16) // nobody waits to say how it went
+	var logs []chan<- struct{}
 	var running sync.WaitGroup
-	for i := range ask {
+	defer running.Wait()
+	for i := range logsAtOnce {
 		file, err := os.Create(filepath.Join(dir, fmt.Sprint(i)))
 		if err != nil {
 			return 0, err
 		}
-		defer file.Close()
-		ask[i] = make(chan struct{}, 1<<16) // one that lags must not hold up the others
-		running.Go(func() {
-			for range ask[i] {
-				_, err := file.Write(batch)
-				done <- errors.Join(err, syscall.Fdatasync(int(file.Fd())))
-			}
-		})
+		turns := make(chan struct{}, 1<<16) // one that lags does not hold up the others
+		defer close(turns)
+		logs = append(logs, turns)
+		running.Go(func() { appendTo(ctx, file, turns, done) })
 	}
 	begun, commands, owed := time.Now(), 0, 0
-	for time.Since(begun) < during && ctx.Err() == nil && err == nil {
-		for _, log := range ask {
+	for ; time.Since(begun) < during && err == nil; commands += appendBatch {
+		for _, log := range logs {
 			log <- struct{}{}
 		}
 		owed += logsAtOnce
-		// Whoever lags counts for a later batch, so that all of them keep up.
+		// What a log lags with is waited for with a later batch, so all of them keep up.
 		for ; owed > logsAtOnce-logsEnough && err == nil; owed-- {
 			err = <-done
 		}
-		commands += appendBatch
 	}
 	took := time.Since(begun)
-	for _, log := range ask {
-		close(log)
+	for ; owed > 0 && err == nil; owed-- {
+		err = <-done
 	}
-	for ; owed > 0; owed-- {
-		err = errors.Join(err, <-done)
+	return float64(commands) / took.Seconds(), err
+}
+
+// appendTo writes and syncs a batch at each turn, until there are no more.
+func appendTo(ctx context.Context, file *os.File, turns <-chan struct{}, done chan<- error) {
+	defer file.Close()
+	batch := make([]byte, appendBatch*appendBytes)
+	for range turns {
+		_, err := file.Write(batch)
+		done <- errors.Join(err, syscall.Fdatasync(int(file.Fd())), ctx.Err())
 	}
-	running.Wait()
-	return float64(commands) / took.Seconds(), errors.Join(err, ctx.Err())
 }
 
 // floorRead is how long it takes to read and to hash all files under dirs, side by

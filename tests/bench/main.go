@@ -25,6 +25,9 @@ type row struct {
 	run   func(ctx context.Context) (result, error)
 }
 
+// none stands for an aim where there is none.
+const none = "–"
+
 // result is what was measured.
 type result struct {
 	floor, ours string
@@ -45,8 +48,8 @@ var rows = []row{
 	{"start", "cold start → a workload's first SVID", "< 1 s", coldStart},
 	{"cluster", "three nodes: entries a second, in batches", "≥ 1,000/s", writes(batched, true, writesLeast)},
 	{"cluster", "the same, by a follower", "≥ 1,000/s", writes(batched, false, writesLeast)},
-	{"cluster", "one by one, 64 clients, at the leader", "–", writes(oneByOne, true, 0)},
-	{"cluster", "the same, by a follower", "–", writes(oneByOne, false, 0)},
+	{"cluster", "one by one, 64 clients, at the leader", none, writes(oneByOne, true, 0)},
+	{"cluster", "the same, by a follower", none, writes(oneByOne, false, 0)},
 	{"cluster", "restart with 100,000 entries, all three", "< 5 s", restart},
 	{"cluster", "leader killed, 50 times: writes back", "< 2 s, 4 s", leaderKilled},
 }
@@ -104,7 +107,10 @@ func table(ctx context.Context, group string) error {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 		verdict := "met"
-		if !seen.met {
+		switch {
+		case r.aim == none:
+			verdict = ""
+		case !seen.met:
 			verdict = "MISSED"
 			missed++
 		}

@@ -97,7 +97,10 @@ func (c *cluster) again(ctx context.Context, members []*member) ([]time.Duration
 				})
 			}
 			took[i] = time.Since(begun)
-			fmt.Fprintf(os.Stderr, "%d killed: %s was ready after %s, and gave an SVID after %s\n", len(members), m.name, milliseconds(ready), milliseconds(took[i]))
+			busy, err := m.processorTime()
+			errs[i] = errors.Join(errs[i], err)
+			fmt.Fprintf(os.Stderr, "%d killed: %s was ready after %s, and gave an SVID after %s, %s of a core\n",
+				len(members), m.name, milliseconds(ready), milliseconds(took[i]), milliseconds(busy))
 		})
 	}
 	running.Wait()
