@@ -290,6 +290,7 @@ func TestConfirmNeedsALeaderWithAQuorum(t *testing.T) {
 				t.Errorf("it took %s", took)
 			}
 		}
+		synctest.Wait() // raft would count an answer that is on its way
 		c.isolate(leader)
 		for range 3 { // at once, when it still believes that it leads, and later
 			unable(leader)
