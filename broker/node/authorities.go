@@ -72,7 +72,7 @@ func (t turning) Remove(ctx context.Context, use ca.Use, id string, revoke bool)
 
 // act is this node as an author.
 func (n *Node) act(cause string) broker.Act {
-	return broker.Act{Actor: "node:" + n.config.NodeName, Cause: cause, RequestID: newUUID(), At: time.Now()}
+	return broker.Act{Actor: "node:" + n.config.NodeName, Cause: cause, RequestID: newUUID(), At: n.around.now()}
 }
 
 // keyMaker makes authorities for the registrar.

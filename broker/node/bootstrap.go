@@ -96,7 +96,7 @@ func (n *Node) startRecord() (broker.Act, state.PutMember) {
 	act.RequestID = "start." + n.startID
 	return act, state.PutMember{Member: state.Member{
 		ID: string(n.replica.ID()), Name: n.config.NodeName, Address: string(n.replica.Advertised()), Incarnation: n.replica.Incarnation(),
-		Version: n.version, Commands: state.NewestCommand, Settings: settingsDigest(n.config.settings()),
+		Version: n.version, Commands: n.around.commands(), Settings: settingsDigest(n.config.settings()),
 	}}
 }
 

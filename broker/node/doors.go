@@ -37,7 +37,7 @@ func (n *Node) openDoors(context.Context) error {
 		{"listen-ops", n.config.ListenOps, &n.doors.ops},
 		{"listen-raft", n.config.ListenRaft, &n.doors.raft},
 	} {
-		listener, err := listen(door.key, door.address)
+		listener, err := n.listen(door.key, door.address)
 		if err != nil {
 			return err
 		}
@@ -97,9 +97,6 @@ func (n *Node) serve(ctx context.Context) error {
 	intake, closeAll := context.WithCancel(context.Background())
 	n.intake = intake
 	defer n.stack.push("intake", func(context.Context) error { closeAll(); return nil })
-	if err := n.openSockets(); err != nil {
-		return err
-	}
 	n.addresses = Addresses{
 		API: n.doors.api.Addr().String(), Raft: n.replica.Addr().String(),
 		Bundle: n.doors.bundle.Addr().String(), Ops: n.doors.ops.Addr().String(),
@@ -110,12 +107,25 @@ func (n *Node) serve(ctx context.Context) error {
 	}
 	n.serveOps()
 	n.serveAPI()
+	if n.around.Network == nil {
+		if err := n.serveSockets(); err != nil {
+			return err
+		}
+	}
+	return n.dir.write(n.addresses)
+}
+
+// serveSockets opens the doors of this machine.
+func (n *Node) serveSockets() error {
+	if err := n.openSockets(); err != nil {
+		return err
+	}
 	n.serveAdmin()
 	workloads := api.New(api.Options{
 		Grants: n.grants, Attestor: n.attestor, Credentials: unix.Credentials(), Caller: unix.ProcessOf, Log: n.log,
 	})
 	n.open("workload API", func(ctx context.Context) error { return workloads.Serve(ctx, n.doors.workload) })
-	return n.dir.write(n.addresses)
+	return nil
 }
 
 func (n *Node) serveOps() {

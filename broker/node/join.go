@@ -81,14 +81,14 @@ func (n *Node) knock(ctx context.Context, token replica.JoinToken) (joinAnswer, 
 		return answer, err
 	}
 	body, err := json.Marshal(joinRequest{
-		Key: key, Name: n.config.NodeName, Address: n.advertised(), Version: n.version, Commands: state.NewestCommand, Settings: settingsDigest(n.config.settings()),
+		Key: key, Name: n.config.NodeName, Address: n.advertised(), Version: n.version, Commands: n.around.commands(), Settings: settingsDigest(n.config.settings()),
 	})
 	if err != nil {
 		return answer, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTime)
 	defer cancel()
-	text, err := replica.Knock(ctx, n.dir.raft(), token, body)
+	text, err := replica.Knock(ctx, n.dir.raft(), token, n.around.network().Dial, body)
 	if err == nil {
 		err = json.Unmarshal(text, &answer)
 	}

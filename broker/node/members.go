@@ -55,7 +55,7 @@ func (n *Node) report() report {
 	digest := view.Digest()
 	ready := n.readiness()
 	r := report{
-		Name: n.config.NodeName, Version: n.version, Incarnation: n.replica.Incarnation(), Clock: time.Now(),
+		Name: n.config.NodeName, Version: n.version, Incarnation: n.replica.Incarnation(), Clock: n.around.now(),
 		Leading: status.Leading, Term: status.Term, LastIndex: status.LastIndex, Applied: view.Index(), Digest: hex.EncodeToString(digest[:]),
 		Staleness: status.Staleness, Heard: status.Heard, Ready: ready.Ready, Reasons: ready.Reasons, Polls: n.pool.Following(),
 	}
@@ -113,7 +113,7 @@ func (n *Node) askReport(ctx context.Context, id raft.ServerID) heard {
 	}
 	h.at = time.Now()
 	// Its clock was read some time during the call.
-	h.offset = h.Clock.Sub(begun.Add(h.at.Sub(begun) / 2))
+	h.offset = h.Clock.Sub(n.around.now().Add(-h.at.Sub(begun) / 2))
 	return h
 }
 
@@ -176,6 +176,9 @@ type company struct{ n *Node }
 
 // clockTolerance is how far clocks may be apart (DESIGN §2.13).
 const clockTolerance = time.Minute
+
+// Now implements rotate.Cluster.
+func (c company) Now() time.Time { return c.n.around.now() }
 
 // ClocksAgree implements rotate.Cluster.
 func (c company) ClocksAgree() error {

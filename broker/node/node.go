@@ -34,6 +34,7 @@ type Options struct {
 	Join    string    // a join token: become a member of the cluster that it names; "" or already one: nothing
 	Out     io.Writer // what a person should read at the start
 	Log     io.Writer // the log, in Config's format
+	Around  Surroundings
 }
 
 // Node is one running node.
@@ -45,6 +46,7 @@ type Node struct {
 	startID string // of this start, and no other
 	out     io.Writer
 	started time.Time
+	around  Surroundings
 
 	level *slog.LevelVar
 	log   *slog.Logger
@@ -87,7 +89,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	level.Set(parsed)
 	log := newLog(o.Log, o.Config.LogFormat, level).With("node", o.Config.NodeName)
 	n := &Node{
-		config: o.Config, dir: dataDir(o.Config.DataDir), version: o.Version, token: o.Join, out: o.Out, started: time.Now(),
+		config: o.Config, dir: dataDir(o.Config.DataDir), version: o.Version, token: o.Join, out: o.Out, started: time.Now(), around: o.Around,
 		level: level, log: log, stack: stack{log: log}, failed: make(chan error, 1), issuer: issue.New(),
 		admitted: make(chan struct{}, 1), startID: newUUID(),
 	}
@@ -188,7 +190,8 @@ func (n *Node) openReplica(ctx context.Context) error {
 	n.trail = trail
 	n.stack.push("audit trail", func(context.Context) error { return trail.Close() })
 	n.replica, err = replica.Open(ctx, replica.Options{
-		Dir: n.dir.raft(), Log: n.log, Trail: trail, Listener: n.doors.raft, Advertise: raft.ServerAddress(n.advertised()), Answering: n.roll.answers,
+		Dir: n.dir.raft(), Log: n.log, Trail: trail, Listener: n.doors.raft, Advertise: raft.ServerAddress(n.advertised()),
+		OpenStore: n.around.OpenLog, Dial: n.around.network().Dial, Answering: n.roll.answers,
 	})
 	if err != nil {
 		return fmt.Errorf("open the data in %s: %w", n.config.DataDir, err)
@@ -208,10 +211,10 @@ func (n *Node) startMachines(context.Context) error {
 	n.keeper = issue.NewKeeper(issue.Options{
 		Issuer: n.issuer, Domain: n.domain, Ledger: n.authorities(), Root: leaderRoot{n}, Log: n.log, Turned: n.turned,
 	})
-	n.pool = fetch.New(fetch.Options{Ledger: peers{truth: n.truth, me: n.replica.ID()}, Store: bundleStore{n}, Log: n.log, DenyNetworks: denied})
+	n.pool = fetch.New(fetch.Options{Ledger: peers{truth: n.truth, me: n.replica.ID()}, Store: bundleStore{n}, Log: n.log, DenyNetworks: denied, Dial: n.around.fetching()})
 	n.attestor = unix.NewAttestor(unix.Options{})
 	n.registrar = registrar.New(registrar.Parts{
-		Ledger: n.replica, Peers: &polls{n: n}, Signer: signer{n}, Keys: keyMaker{n},
+		Ledger: stamped{n.replica, n.around.now}, Peers: &polls{n: n}, Signer: signer{n}, Keys: keyMaker{n},
 		Trail: trailReader{n.trail}, Cluster: membership{n}, Node: n.status, Staleness: n.config.MaxStaleness, Log: n.log, Level: n.level,
 	})
 	turner := rotate.New(turning{n.authorities(), n}, n.domain, company{n}, n.log)
@@ -259,9 +262,9 @@ func (n *Node) greet() {
 	n.say("  concord svid fetch --socket %s", n.dir.workload())
 }
 
-// listen opens a TCP listener and says whose address it was if that fails.
-func listen(key, address string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+// listen opens a listener and says whose address it was if that fails.
+func (n *Node) listen(key, address string) (net.Listener, error) {
+	listener, err := n.around.network().Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}

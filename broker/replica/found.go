@@ -54,7 +54,7 @@ func Found(dir string, view *state.View) (raft.ServerID, error) {
 
 // foundStore makes an empty log, and says beside it of which term it is.
 func foundStore(dir string) (err error) {
-	store, err := openBolt(dir)
+	store, err := OpenLog(dir)
 	if err != nil {
 		return err
 	}

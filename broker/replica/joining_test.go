@@ -59,7 +59,7 @@ func TestATokenLetsOneNodeIn(t *testing.T) {
 	h.admits()
 	token, dir := h.invitation("joiner"), t.TempDir()
 	knock := func(dir string, token replica.JoinToken) error {
-		answer, err := replica.Knock(patience(t), dir, token, []byte("joiner"))
+		answer, err := replica.Knock(patience(t), dir, token, nil, []byte("joiner"))
 		if id, _ := replica.EnsureIdentity(dir); err == nil && string(answer) != "welcome "+string(id) {
 			t.Errorf("it was answered %q", answer)
 		}
@@ -112,7 +112,7 @@ func TestManyAtOnceWithOneTokenAreOneMember(t *testing.T) {
 	for range callers {
 		dir := t.TempDir()
 		go func() {
-			_, err := replica.Knock(patience(t), dir, token, []byte("joiner"))
+			_, err := replica.Knock(patience(t), dir, token, nil, []byte("joiner"))
 			results <- err
 		}()
 	}
@@ -173,7 +173,7 @@ func TestWhoJoinsTalksToThoseWhomItsTokenNames(t *testing.T) {
 			token, dir := h.invitation("n"), t.TempDir()
 			named := token
 			named.Members = []replica.Seed{{ID: h.r.ID(), Address: address}}
-			answer, err := replica.Knock(patience(t), dir, named, []byte("a secret"))
+			answer, err := replica.Knock(patience(t), dir, named, nil, []byte("a secret"))
 			said := <-heard
 			switch {
 			case c.good && (err != nil || string(answer) != "ok" || !strings.HasPrefix(said, "POST /join")):
@@ -182,7 +182,7 @@ func TestWhoJoinsTalksToThoseWhomItsTokenNames(t *testing.T) {
 				t.Errorf("it was told %q, %v", said, err)
 			}
 			named.Members = append(named.Members, token.Members...) // the next is asked
-			if answer, err := replica.Knock(patience(t), dir, named, []byte("n")); err != nil || !c.good && !strings.HasPrefix(string(answer), "welcome") {
+			if answer, err := replica.Knock(patience(t), dir, named, nil, []byte("n")); err != nil || !c.good && !strings.HasPrefix(string(answer), "welcome") {
 				t.Errorf("with a member after it: %q, %v", answer, err)
 			}
 			id, err := replica.EnsureIdentity(dir)

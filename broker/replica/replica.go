@@ -58,7 +58,10 @@ type Options struct {
 	// those who stay answers.
 	Answering func(raft.ServerID) (answers, known bool)
 
-	// OpenStore opens the log in a directory; nil means bbolt.
+	// Dial opens connections to other members' ports; nil: TCP.
+	Dial DialFunc
+
+	// OpenStore opens the log in a directory; nil means OpenLog.
 	OpenStore func(dir string) (Store, error)
 
 	// SnapshotEntries is how many entries after a snapshot make the next one due,

@@ -34,8 +34,9 @@ type Store interface {
 // held by then, so that only something that is not Concord can have the file.
 const lockWait = 100 * time.Millisecond
 
-// openBolt opens or makes the log in dir. Every write is synced before it returns.
-func openBolt(dir string) (Store, error) {
+// OpenLog opens or makes the log in dir, a bbolt file. Every write is synced before
+// it returns.
+func OpenLog(dir string) (Store, error) {
 	path := filepath.Join(dir, logFile)
 	if err := makeBolt(path); err != nil {
 		return nil, fmt.Errorf("%w: make %s: %w", ErrStore, path, err)

@@ -36,6 +36,9 @@ var ErrUnreached = errors.New("a member cannot be reached")
 // recogniser says who shows a chain to speak protocol, or refuses.
 type recogniser func(protocol string, chain []*x509.Certificate) (Peer, error)
 
+// DialFunc opens a connection to an address.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
 // stream is the way to the other members: TLS 1.3 in which both sides show that
 // they have a member's key. raft's transport authenticates nobody, so who is not
 // a member must not reach it.
@@ -46,8 +49,9 @@ type stream struct {
 	recognise recogniser
 	whose     func(raft.ServerAddress) raft.ServerID // the member that has an address in the membership
 	// now is where that member says that it is
-	now func(raft.ServerID, raft.ServerAddress) raft.ServerAddress
-	log *slog.Logger
+	now  func(raft.ServerID, raft.ServerAddress) raft.ServerAddress
+	log  *slog.Logger
+	open DialFunc // nil: TCP
 
 	admitted chan net.Conn // for raft: handshake done, waiting to be accepted
 	calls    *lobby        // the same for calls between nodes
@@ -189,11 +193,20 @@ func (s *stream) visit(ctx context.Context, id raft.ServerID, address raft.Serve
 }
 
 func (s *stream) dial(ctx context.Context, address raft.ServerAddress, config *tls.Config) (*tls.Conn, error) {
-	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", string(address))
+	open := s.open
+	if open == nil {
+		open = (&net.Dialer{}).DialContext
+	}
+	conn, err := open(ctx, "tcp", string(address))
 	if err != nil {
 		return nil, fmt.Errorf("%w at %s: %w", ErrUnreached, address, err)
 	}
-	return conn.(*tls.Conn), nil // a tls.Dialer returns nothing else
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // what went wrong is said already
+		return nil, fmt.Errorf("%w at %s: %w", ErrUnreached, address, err)
+	}
+	return secure, nil
 }
 
 // Addr implements net.Listener: where other members reach this one.

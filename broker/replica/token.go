@@ -91,9 +91,10 @@ func ParseJoinToken(text string) (JoinToken, error) {
 }
 
 // Knock asks the members that t names, one after another, to let the node in
-// dir join; body goes with the question. It returns the answer of the first that
+// dir join; body goes with the question, over connections that
+// open opens (nil: TCP). It returns the answer of the first that
 // gave one, and their errors if none did. dir is given a node's key if it has none.
-func Knock(ctx context.Context, dir string, t JoinToken, body []byte) ([]byte, error) {
+func Knock(ctx context.Context, dir string, t JoinToken, open DialFunc, body []byte) ([]byte, error) {
 	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func Knock(ctx context.Context, dir string, t JoinToken, body []byte) ([]byte, e
 	}
 	var errs []error
 	for _, member := range t.Members {
-		answer, err := knock(ctx, me, t, member.Address, body)
+		answer, err := knock(ctx, me, t, member.Address, open, body)
 		if err == nil {
 			return answer, nil
 		}
@@ -132,8 +133,8 @@ func vouchedFor(me identity, t JoinToken) ([][]byte, error) {
 	return [][]byte{own, itself}, err
 }
 
-func knock(ctx context.Context, me identity, t JoinToken, address raft.ServerAddress, body []byte) ([]byte, error) {
-	s := &stream{me: me, recognise: t.member}
+func knock(ctx context.Context, me identity, t JoinToken, address raft.ServerAddress, open DialFunc, body []byte) ([]byte, error) {
+	s := &stream{me: me, recognise: t.member, open: open}
 	phone := &telephone{&http.Client{Transport: &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, handshakeTime)

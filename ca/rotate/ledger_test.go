@@ -80,6 +80,9 @@ func (d *domain) Terms() ca.Terms {
 	return d.terms
 }
 
+// Now implements rotate.Cluster.
+func (d *domain) Now() time.Time { return time.Now() }
+
 func (d *domain) ClocksAgree() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

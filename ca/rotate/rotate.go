@@ -43,8 +43,10 @@ type Maker interface {
 	NewAuthority(use ca.Use, ttl time.Duration, now time.Time) (ca.Authority, error)
 }
 
-// Cluster is what the other members know.
+// Cluster is what the members know.
 type Cluster interface {
+	// Now is this node's clock, by which everything is decided.
+	Now() time.Time
 	// ClocksAgree is nil if a majority of the members' clocks are within a
 	// minute of this node's.
 	ClocksAgree() error
@@ -83,7 +85,7 @@ func (t *Turner) Run(ctx context.Context) error {
 	t.paces = map[ca.Use]*pace{ca.X509: {}, ca.JWT: {}}
 	for {
 		wake := t.turn(ctx)
-		wait, cancel := context.WithDeadline(ctx, wake)
+		wait, cancel := context.WithTimeout(ctx, wake.Sub(t.cluster.Now()))
 		err := t.ledger.Wait(wait)
 		timedOut := wait.Err() != nil
 		cancel()
@@ -98,7 +100,7 @@ func (t *Turner) Run(ctx context.Context) error {
 
 // turn carries out what is due and says when to look again.
 func (t *Turner) turn(ctx context.Context) time.Time {
-	wake := time.Now().Add(longestSleep)
+	wake := t.cluster.Now().Add(longestSleep)
 	for _, use := range []ca.Use{ca.X509, ca.JWT} {
 		if ctx.Err() != nil {
 			return wake
@@ -113,7 +115,7 @@ func (t *Turner) turn(ctx context.Context) time.Time {
 // turnUse does so for one use, so that one that cannot turn holds up nothing
 // else. After a failure it rests, however often the ledger changes.
 func (t *Turner) turnUse(ctx context.Context, use ca.Use, p *pace) time.Time {
-	now := time.Now()
+	now := t.cluster.Now()
 	if now.Before(p.retry) {
 		return p.retry
 	}
@@ -175,7 +177,7 @@ func (t *Turner) do(ctx context.Context, step ca.Step) error {
 }
 
 func (t *Turner) prepare(ctx context.Context, step ca.Step) error {
-	a, err := t.maker.NewAuthority(step.Use, t.ledger.Terms().AuthorityTTL, time.Now())
+	a, err := t.maker.NewAuthority(step.Use, t.ledger.Terms().AuthorityTTL, t.cluster.Now())
 	if err != nil {
 		return err
 	}
