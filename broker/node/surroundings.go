@@ -33,6 +33,9 @@ type Surroundings struct {
 	Clock func() time.Time
 	// Commands is the newest command that this node says it knows; 0: state.NewestCommand.
 	Commands uint64
+	// SnapshotEntries and TrailingEntries say when the log is shortened, as
+	// replica.Options have them.
+	SnapshotEntries, TrailingEntries uint64
 }
 
 // machineNetwork is the network of the machine.

@@ -9,9 +9,10 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,24 +42,33 @@ type Peer struct {
 // NewPeer makes a peer that serves its bundle honestly, until told otherwise.
 func NewPeer(t testing.TB, name string, profile federation.Profile) *Peer {
 	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewPeerOn(t, name, profile, listener)
+}
+
+// NewPeerOn is NewPeer with a listener of the test's.
+func NewPeerOn(t testing.TB, name string, profile federation.Profile, listener net.Listener) *Peer {
+	t.Helper()
 	p := &Peer{Domain: memdomain.New(t, name), t: t, profile: profile, web: NewWeb(t)}
 	p.Honest()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.Hits.Add(1)
 		(*p.answer.Load())(w, r)
-	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	})}
 	certificate := p.web.Certificate()
-	// Not StartTLS: with that, whoever names no host gets a certificate of httptest.
-	server.Listener = tls.NewListener(server.Listener, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	secure := tls.NewListener(listener, &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if profile == federation.HTTPSWeb {
 			return &certificate, nil
 		}
 		return p.certificate()
 	}})
-	server.Start()
-	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	p.URL = "https://" + server.Listener.Addr().String() + "/"
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(secure) }) // it ends when it is closed
+	t.Cleanup(func() { server.Close(); serving.Wait() })
+	p.URL = "https://" + listener.Addr().String() + "/"
 	return p
 }
 
