@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -20,10 +22,10 @@ const fenceCall = "fence"
 var errDiverged = errors.New("the state of this node is not that of the other members, which read the same log: nothing is served from it any more; " +
 	"keep its data directory for whoever looks for the cause, remove the member, and join anew with an empty one")
 
-// fence says which state is wrong.
+// fence is a state: in a call to be fenced, that of the majority.
 type fence struct {
 	Index  uint64 `json:"index"`
-	Digest string `json:"digest"` // that of the majority
+	Digest string `json:"digest"`
 }
 
 // compare finds members whose state is not that of the majority.
@@ -33,7 +35,8 @@ func (c *care) compare(ctx context.Context) {
 		votes[m.ID] = m.Voter
 	}
 	var differs []raft.ServerID
-	agree, against, voters := 1, 0, 0 // of those who vote
+	agree, voters := 1, 0     // of those who vote
+	others := map[fence]int{} // voters that have another state, by which
 	for m := range c.n.replica.View().Members() {
 		id := raft.ServerID(m.ID)
 		if votes[id] {
@@ -47,8 +50,8 @@ func (c *care) compare(ctx context.Context) {
 			agree++
 		case known && !same:
 			differs = append(differs, id)
-			if votes[id] {
-				against++
+			if h := c.n.roll.of(id); votes[id] {
+				others[fence{h.Applied, h.Digest}]++
 			}
 		}
 	}
@@ -61,8 +64,8 @@ func (c *care) compare(ctx context.Context) {
 		for _, id := range differs {
 			c.tell(ctx, id)
 		}
-	case against*2 > voters:
-		c.n.fail(errDiverged) // it is this one, most likely: the next leader sees
+	case slices.ContainsFunc(slices.Collect(maps.Values(others)), func(n int) bool { return n*2 > voters }):
+		c.n.fail(errDiverged) // it is this one, as those say who have the same
 	}
 }
 

@@ -175,6 +175,7 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 func (s *stream) call(ctx context.Context, id raft.ServerID, address raft.ServerAddress) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)() // net/http goes on dialling when the call is over
 	return s.visit(ctx, id, address, nodeProtocol)
 }
 

@@ -16,7 +16,7 @@ func (s *stage) act(words []string) []string {
 	quiet, isQuiet := map[string]func([]string){
 		"with": s.with, "version": s.versioned, "short-logs": s.shortLogs,
 		"found": s.found, "join": s.join, "kill": s.kill, "stop": s.stop,
-		"partition": s.partition, "cut": s.cutOff, "heal": s.heal, "pause": s.pause, "resume": s.resume,
+		"partition": s.partition, "cut": s.cutOff, "mend": s.mend, "heal": s.heal, "pause": s.pause, "resume": s.resume,
 		"slow-disk": s.slowDisk, "clock": s.clock, "advance": func(a []string) { time.Sleep(s.duration(a[0])) },
 		"alter": s.alter, "peers": s.furnishPeers, "peer-turns": s.turnPeer,
 	}[verb]
@@ -26,8 +26,8 @@ func (s *stage) act(words []string) []string {
 	}
 	seen, ok := map[string]func([]string) []string{
 		"start": s.start, "write": s.write, "writes": s.writes, "entries": s.entries, "issue": s.issue, "leader": s.leader, "lead": s.lead, "agree": s.agree,
-		"stale": s.stale, "says": s.logged, "authorities": s.authorities, "audit": s.audit, "activate": s.activate, "remove": s.remove,
-		"ended": s.endedBy, "polled": s.polled, "bundle": s.bundleWrites, "snapshots": s.snapshots, "tokens": s.tokens,
+		"stale": s.stale, "says": s.logged, "authorities": s.authorities, "audit": s.audit, "remove": s.remove,
+		"ended": s.endedBy, "polled": s.polled, "bundle": s.bundleWrites, "snapshots": s.snapshots, "token": s.makeToken,
 	}[verb]
 	if !ok {
 		s.fail("nobody knows how")
@@ -118,6 +118,7 @@ func (s *stage) kill(names []string) {
 	for _, a := range s.some(names) {
 		s.isolate(a, true)
 		a.stop()
+		a.killed = true
 	}
 }
 
@@ -133,7 +134,10 @@ func (s *stage) start(names []string) (seen []string) {
 	all := s.some(names)
 	var begun []<-chan error
 	for _, a := range all {
-		s.isolate(a, false)
+		if a.killed {
+			s.isolate(a, false)
+			a.killed = false
+		}
 		begun = append(begun, a.start())
 	}
 	limit := time.After(time.Minute)

@@ -27,6 +27,7 @@ type actor struct {
 	version string
 	around  node.Surroundings
 	token   string
+	killed  bool // the others do not hear it
 	log     *world.Record
 	read    int // how much of the log the story has looked at
 	disk    disk

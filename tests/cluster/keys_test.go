@@ -71,22 +71,6 @@ func (s *stage) number(a ca.Authority) string {
 	return s.numbers[a.ID]
 }
 
-// activate name use: an operator at a node has the next authority sign, if the window allows.
-func (s *stage) activate(args []string) []string {
-	use := map[string]ca.Use{"x509": ca.X509, "jwt": ca.JWT}[args[1]]
-	all, err := s.at(args[0]).Authorities(s.t.Context(), operator, use)
-	if err != nil {
-		s.fail("%v", err)
-	}
-	for _, a := range all {
-		if a.Status == ca.Prepared {
-			_, err := s.at(args[0]).ActivateAuthority(s.t.Context(), operator, registrar.ChangeAuthority{Use: use, ID: a.ID}, false)
-			return []string{string(broker.CodeOf(err))}
-		}
-	}
-	return []string{"there is none"}
-}
-
 // audit name kind…: how often something of a kind was done, by whom.
 func (s *stage) audit(args []string) (seen []string) {
 	for _, kind := range args[1:] {

@@ -20,6 +20,14 @@ func (s *stage) partition(args []string) {
 // cut a > b…: what a sends does not reach b…
 func (s *stage) cutOff(args []string) { s.links(s.some(args[:1]), s.some(args[2:]), true) }
 
+// mend a… | b…: the groups hear each other again.
+func (s *stage) mend(args []string) {
+	sides := divide(args, "|")
+	one, other := s.some(sides[0]), s.some(sides[1])
+	s.links(one, other, false)
+	s.links(other, one, false)
+}
+
 // heal: all nodes hear each other.
 func (s *stage) heal([]string) { s.links(s.actors, s.actors, false) }
 
