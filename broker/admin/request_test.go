@@ -113,12 +113,22 @@ func TestEveryAnswerIsCalledWhatItsRequestIs(t *testing.T) {
 }
 
 func TestAReadWaitsForWhatItsCallerHasSeen(t *testing.T) {
-	s := serve(t, memcluster.Options{})
-	seen := s.View().Index()
-	for index, want := range map[uint64]int{0: 200, seen: 200, seen + 1: 503} {
-		if a := s.ask(t, http.MethodGet, "/v1/status", nil, header(client.SeenIndexHeader, strconv.FormatUint(index, 10))); a.status != want {
-			t.Errorf("seen %d: %d %s", index, a.status, a.body)
+	s := serve(t, memcluster.Options{Lagging: true})
+	before := s.View().Index()
+	s.Do(t, state.PutSettings{Settings: state.DefaultSettings()})
+	ask := func(seen uint64, want int) {
+		t.Helper()
+		if a := s.ask(t, http.MethodGet, "/v1/status", nil, header(client.SeenIndexHeader, strconv.FormatUint(seen, 10))); a.status != want {
+			t.Errorf("seen %d: %d %s", seen, a.status, a.body)
 		}
+	}
+	ask(0, 200)
+	ask(before, 200)
+	ask(before+1, 503) // the member lags
+	s.Lagging.OnWait(s.Lagging.CatchUp)
+	ask(before+1, 200) // it catches up while the caller waits
+	if got := s.Lagging.View().Index(); got != before+1 {
+		t.Errorf("nobody waited: the member is at %d, not at %d", got, before+1)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -271,13 +272,30 @@ func TestEveryWriteHasAnAuthorInTheTrail(t *testing.T) {
 }
 
 func TestAReadWaitsForWhatItsCallerHasSeen(t *testing.T) {
-	c := memcluster.New(t, acme, memcluster.Options{})
-	e := create(t, c, entry("/web", 1))
-	who := memcluster.Reader
-	who.SeenIndex = c.View().Index()
-	if _, err := c.Registrar.Entry(t.Context(), who, e.ID); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := memcluster.New(t, acme, memcluster.Options{Lagging: true})
+		look := func(who broker.Caller) (there int, waited time.Duration, err error) {
+			begun := time.Now()
+			page, err := c.Registrar.Entries(t.Context(), who, registrar.EntryFilter{}, registrar.Page{})
+			return len(page.Items), time.Since(begun), err
+		}
+		fresh := entry("/web", 1)
+		fresh.ID, fresh.ParentID = "web", workload.AgentAlias(c.TrustDomain())
+		c.Do(t, state.PutEntry{Entry: fresh})
+		seen := memcluster.Reader
+		seen.SeenIndex = c.View().Index()
+
+		if there, waited, err := look(memcluster.Reader); there != 0 || waited != 0 || err != nil {
+			t.Errorf("who has seen nothing reads %d entries after %s, %v", there, waited, err)
+		}
+		if _, waited, err := look(seen); broker.CodeOf(err) != broker.Unavailable || waited != time.Second {
+			t.Errorf("what does not come is given up after %s, %v", waited, err)
+		}
+		time.AfterFunc(300*time.Millisecond, c.Lagging.CatchUp)
+		if there, waited, err := look(seen); there != 1 || waited != 300*time.Millisecond || err != nil {
+			t.Errorf("who has seen it reads %d entries after %s, %v", there, waited, err)
+		}
+	})
 }
 
 func TestEntriesAreFilteredByEverythingThatIsSet(t *testing.T) {

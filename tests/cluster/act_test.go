@@ -26,7 +26,7 @@ func (s *stage) act(words []string) []string {
 	}
 	seen, ok := map[string]func([]string) []string{
 		"start": s.start, "write": s.write, "writes": s.writes, "entries": s.entries, "issue": s.issue, "leader": s.leader, "lead": s.lead, "agree": s.agree,
-		"stale": s.stale, "says": s.logged, "authorities": s.authorities, "audit": s.audit, "remove": s.remove,
+		"stale": s.stale, "says": s.logged, "authorities": s.authorities, "audit": s.audit, "done": s.done, "remove": s.remove,
 		"ended": s.endedBy, "polled": s.polled, "bundle": s.bundleWrites, "snapshots": s.snapshots, "token": s.makeToken,
 	}[verb]
 	if !ok {
@@ -113,11 +113,13 @@ func (s *stage) join(names []string) {
 	}
 }
 
-// kill name…: nobody hears anything more of a node, and it ends.
+// kill name…: nobody hears anything more of a node, and it ends, and with it what it had sent and
+// what was sent to it.
 func (s *stage) kill(names []string) {
 	for _, a := range s.some(names) {
 		s.isolate(a, true)
 		a.stop()
+		s.network.Drop(a.host)
 		a.killed = true
 	}
 }
@@ -141,15 +143,15 @@ func (s *stage) start(names []string) (seen []string) {
 		begun = append(begun, a.start())
 	}
 	limit := time.After(time.Minute)
-	for i, a := range all {
+	for i := range all {
 		select {
 		case err := <-begun[i]:
 			if err != nil {
-				seen = append(seen, s.calls(a.name)+" does not start: "+err.Error())
+				seen = append(seen, names[i]+" does not start: "+err.Error())
 			}
 		case <-limit:
 			limit = time.After(0)
-			seen = append(seen, s.calls(a.name)+" waits")
+			seen = append(seen, names[i]+" waits")
 		}
 	}
 	return seen

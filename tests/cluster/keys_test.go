@@ -71,28 +71,23 @@ func (s *stage) number(a ca.Authority) string {
 	return s.numbers[a.ID]
 }
 
+// done name kind…: how often something of a kind was done.
+func (s *stage) done(args []string) (seen []string) {
+	for _, kind := range args[1:] {
+		sum := 0
+		for _, count := range s.deeds(args[0], kind) {
+			sum += count
+		}
+		seen = append(seen, fmt.Sprintf("%s: %d", kind, sum))
+	}
+	return seen
+}
+
 // audit name kind…: how often something of a kind was done, by whom.
 func (s *stage) audit(args []string) (seen []string) {
 	for _, kind := range args[1:] {
-		records, err := s.at(args[0]).Audit(s.t.Context(), operator, registrar.AuditFilter{})
-		if err != nil {
-			s.fail("%v", err)
-		}
-		done := map[string]int{}
-		for record, err := range records {
-			if err != nil {
-				s.fail("%v", err)
-			}
-			if record.Kind == kind && record.Code == "" {
-				by := record.Actor
-				if name, ok := strings.CutPrefix(by, "node:"); ok {
-					by = s.calls(name)
-				}
-				done[by]++
-			}
-		}
 		var shown []string
-		for by, count := range done {
+		for by, count := range s.deeds(args[0], kind) {
 			shown = append(shown, fmt.Sprintf("%d by %s", count, by))
 		}
 		slices.Sort(shown)
@@ -102,4 +97,27 @@ func (s *stage) audit(args []string) (seen []string) {
 		seen = append(seen, kind+": "+strings.Join(shown, ", "))
 	}
 	return seen
+}
+
+// deeds are how often something of a kind was done, by whom.
+func (s *stage) deeds(at, kind string) map[string]int {
+	s.t.Helper()
+	records, err := s.at(at).Audit(s.t.Context(), operator, registrar.AuditFilter{})
+	if err != nil {
+		s.fail("%v", err)
+	}
+	done := map[string]int{}
+	for record, err := range records {
+		if err != nil {
+			s.fail("%v", err)
+		}
+		if record.Kind == kind && record.Code == "" {
+			by := record.Actor
+			if name, ok := strings.CutPrefix(by, "node:"); ok {
+				by = s.calls(name)
+			}
+			done[by]++
+		}
+	}
+	return done
 }

@@ -45,7 +45,8 @@ func (s *stage) register(who operatorCaller, at, path string) error {
 
 // entries name…: what a node has, without asking any other.
 func (s *stage) entries(names []string) (seen []string) {
-	for _, a := range s.some(names) {
+	for _, name := range names {
+		a := s.actor(name)
 		page, err := s.at(a.name).Entries(s.t.Context(), operator, registrar.EntryFilter{}, registrar.Page{})
 		if err != nil {
 			s.fail("%v", err)
@@ -59,21 +60,22 @@ func (s *stage) entries(names []string) (seen []string) {
 		if len(paths) > 8 {
 			text = fmt.Sprint(len(paths), " entries")
 		}
-		seen = append(seen, s.calls(a.name)+": "+text)
+		seen = append(seen, name+": "+text)
 	}
 	return seen
 }
 
 // issue name…: a node signs an X.509-SVID and a JWT-SVID, or not.
 func (s *stage) issue(names []string) (seen []string) {
-	for _, a := range s.some(names) {
+	for _, name := range names {
+		a := s.actor(name)
 		node := s.at(a.name)
 		_, jwt := node.MintJWT(s.t.Context(), operator, registrar.MintJWT{ID: s.id("/web"), Audience: []string{"bank"}})
 		_, x509 := node.MintX509(s.t.Context(), operator, registrar.MintX509{CSR: s.csr("/web")})
 		if refused(jwt) != refused(x509) {
 			s.fail("a JWT-SVID: %v; an X.509-SVID: %v", jwt, x509)
 		}
-		seen = append(seen, s.calls(a.name)+": "+refused(jwt))
+		seen = append(seen, name+": "+refused(jwt))
 	}
 	return seen
 }
@@ -128,12 +130,13 @@ func (s *stage) agree([]string) []string {
 			return other.Index != first.Index || other.Digest != first.Digest || other.AuditHead != first.AuditHead
 		})
 	})
-	return []string{s.list(all) + " have one state"}
+	return []string{fmt.Sprint(len(all), " nodes have one state")}
 }
 
 // stale name…: how old what a node knows may be.
 func (s *stage) stale(names []string) (seen []string) {
-	for _, a := range s.some(names) {
+	for _, name := range names {
+		a := s.actor(name)
 		status := s.status(a).Node
 		age := "fresh"
 		switch {
@@ -145,7 +148,7 @@ func (s *stage) stale(names []string) (seen []string) {
 		if !status.Ready {
 			age += ", not ready"
 		}
-		seen = append(seen, s.calls(a.name)+": "+age)
+		seen = append(seen, name+": "+age)
 	}
 	return seen
 }
@@ -159,18 +162,19 @@ func (s *stage) logged(args []string) []string {
 	for line := range strings.Lines(fresh) {
 		if strings.Contains(line, words) && !strings.Contains(line, "level=DEBUG") {
 			level, _, _ := strings.Cut(line[strings.Index(line, "level=")+len("level="):], " ")
-			return []string{s.calls(a.name) + " says so (" + level + ")"}
+			return []string{args[0] + " says so (" + level + ")"}
 		}
 	}
-	return []string{s.calls(a.name) + " does not"}
+	return []string{args[0] + " does not"}
 }
 
 // ended name…: waits until a node has ended by itself, and says why.
 func (s *stage) endedBy(names []string) (seen []string) {
-	for _, a := range s.some(names) {
+	for _, name := range names {
+		a := s.actor(name)
 		s.eventually(a.name+" ends", func() bool { return a.why() != nil })
 		why, _, _ := strings.Cut(a.why().Error(), ":")
-		seen = append(seen, s.calls(a.name)+": "+why)
+		seen = append(seen, name+": "+why)
 	}
 	return seen
 }
@@ -184,8 +188,9 @@ func (s *stage) remove(args []string) []string {
 
 // snapshots name…: whether a node was given, or took, a snapshot.
 func (s *stage) snapshots(names []string) (seen []string) {
-	for _, a := range s.some(names) {
-		seen = append(seen, fmt.Sprintf("%s: %v", s.calls(a.name), len(a.snapshots()) > 0))
+	for _, name := range names {
+		a := s.actor(name)
+		seen = append(seen, fmt.Sprintf("%s: %v", name, len(a.snapshots()) > 0))
 	}
 	return seen
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,16 +130,6 @@ func refused(err error) string {
 		return string(code) + ": " + err.Error()
 	}
 	return string(code)
-}
-
-// list puts names together, as the story calls them.
-func (s *stage) list(actors []*actor) string {
-	var all []string
-	for _, a := range actors {
-		all = append(all, s.calls(a.name))
-	}
-	slices.Sort(all)
-	return strings.Join(all, " ")
 }
 
 // duration reads what a story says.

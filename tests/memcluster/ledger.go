@@ -12,7 +12,7 @@ import (
 type Ledger struct {
 	mu      sync.Mutex
 	machine *state.Machine
-	index   uint64
+	entries [][]byte // the log; index i is at i-1
 	records []state.AuditRecord
 	before  func(state.Command) error
 	after   func(state.Command) error
@@ -66,12 +66,19 @@ func (l *Ledger) apply(act broker.Act, c state.Command) (state.Applied, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.index++
-	applied, err := l.machine.Apply(l.index, entry)
+	l.entries = append(l.entries, entry)
+	applied, err := l.machine.Apply(uint64(len(l.entries)), entry)
 	if err == nil && !applied.Repeated {
 		l.records = append(l.records, applied.Record)
 	}
 	return applied, err
+}
+
+// log is everything that was proposed.
+func (l *Ledger) log() [][]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries
 }
 
 func (l *Ledger) hooks() (before, after func(state.Command) error) {

@@ -39,6 +39,7 @@ type Cluster struct {
 	Signer    *Signer
 	Status    registrar.NodeStatus // what the node says of itself
 	Level     *slog.LevelVar
+	Lagging   *Member // nil without Options.Lagging
 
 	td    spiffeid.TrustDomain
 	maker issue.Domain
@@ -51,6 +52,7 @@ type Options struct {
 	Unfounded   bool           // the domain is not set up yet
 	KeyType     ca.KeyType     // of the first authorities; "": ca.DefaultKeyType
 	NoneWaiting bool           // no authority is prepared at the beginning
+	Lagging     bool           // the registrar is on Lagging, which has only what it is given
 }
 
 // New founds the trust domain called name.
@@ -74,12 +76,20 @@ func New(t testing.TB, name string, opts Options) *Cluster {
 	}
 	c.maker = issue.Domain{Keys: keys.NewMemory(), Cluster: "test", TrustDomain: c.td, KeyType: opts.KeyType}
 	c.Signer = &Signer{ledger: c.Ledger, maker: c.maker, made: map[string]*issue.Intermediate{}}
+	var ledger registrar.Ledger = c.Ledger
+	if opts.Lagging {
+		c.Lagging = c.Member()
+		ledger = c.Lagging
+	}
 	c.Registrar = registrar.New(registrar.Parts{
-		Ledger: c.Ledger, Peers: c.Peers, Signer: c.Signer, Keys: newKeys{c.maker, c.Ledger}, Trail: trail{c.Ledger}, Cluster: Members{c.Ledger},
+		Ledger: ledger, Peers: c.Peers, Signer: c.Signer, Keys: newKeys{c.maker, c.Ledger}, Trail: trail{c.Ledger}, Cluster: Members{c.Ledger},
 		Node: func() registrar.NodeStatus { return c.Status }, Staleness: Staleness, Log: opts.Log, Level: c.Level,
 	})
 	if !opts.Unfounded {
 		c.found(t, opts)
+	}
+	if c.Lagging != nil {
+		c.Lagging.CatchUp()
 	}
 	return c
 }

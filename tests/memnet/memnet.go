@@ -50,6 +50,19 @@ func (n *Network) Cut(from, to *Host) { n.set(from, to, true) }
 // Heal lets everything pass from one host to another.
 func (n *Network) Heal(from, to *Host) { n.set(from, to, false) }
 
+// Drop ends all connections of a host, as when its power fails: what was on its way
+// from or to it is lost.
+func (n *Network) Drop(h *Host) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.conns {
+		if c.here.Addr() == h.addr || c.there.Addr() == h.addr {
+			c.in.bytes, c.in.ended, c.out.gone = nil, true, true
+			c.moved.Broadcast()
+		}
+	}
+}
+
 func (n *Network) set(from, to *Host, cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

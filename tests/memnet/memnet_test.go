@@ -136,3 +136,17 @@ func TestAWriterWaitsForAReaderThatDoesNotRead(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsOnItsWayIsLostWithTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := connected(t)
+		w.network.Cut(w.a, w.b)
+		say(t, w.near, "lost")
+		w.near.Close()
+		w.network.Drop(w.a)
+		w.network.Heal(w.a, w.b)
+		if got, err := hears(t, w.far, 1); !errors.Is(err, io.EOF) {
+			t.Errorf("of a host without power came %q, %v", got, err)
+		}
+	})
+}
