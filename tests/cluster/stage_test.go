@@ -30,6 +30,10 @@ type stage struct {
 	polls   map[string]string // who followed each peer when it was looked at last
 }
 
+func newStage(t *testing.T) *stage {
+	return &stage{t: t, network: memnet.New(), called: map[string]string{}, numbers: map[string]string{}, polls: map[string]string{}}
+}
+
 // operator is who acts on the nodes.
 var operator = broker.Caller{Name: "operator", Roles: []broker.Role{broker.RoleAdmin}, Cause: "a story"}
 

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"github.com/concord-id/concord/tests/memnet"
 )
 
 // A story is a file of testdata: what happens to a cluster of whole nodes in a
@@ -49,7 +47,7 @@ func TestStories(t *testing.T) {
 
 // play does what a story says and returns it as it is now.
 func play(t *testing.T, text string) string {
-	s := &stage{t: t, network: memnet.New(), called: map[string]string{}, numbers: map[string]string{}, polls: map[string]string{}}
+	s := newStage(t)
 	var out strings.Builder
 	for line := range strings.Lines(text) {
 		action, isAction := strings.CutPrefix(line, "$ ")
