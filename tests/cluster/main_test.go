@@ -1,6 +1,7 @@
 // Package cluster tests nodes that make up one trust domain together: joining,
-// leading, losing, leaving. Its nodes are whole and real, in this process, on
-// ports of loopback.
+// leading, losing, leaving. Its nodes are whole and real, in this process: on ports
+// of loopback, or, for what takes time or a broken network, disk or clock, in a
+// synctest bubble on a network in memory.
 package cluster
 
 import (
