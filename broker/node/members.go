@@ -70,6 +70,7 @@ func (n *Node) report() report {
 type heard struct {
 	report
 	at     time.Time // when it came
+	here   time.Time // what this node's clock showed then
 	offset time.Duration
 	err    error // of the last attempt
 }
@@ -112,9 +113,17 @@ func (n *Node) askReport(ctx context.Context, id raft.ServerID) heard {
 		return heard{err: err}
 	}
 	h.at = time.Now()
+	h.here = n.around.now()
 	// Its clock was read some time during the call.
-	h.offset = h.Clock.Sub(n.around.now().Add(-h.at.Sub(begun) / 2))
+	h.offset = h.Clock.Sub(h.here.Add(-h.at.Sub(begun) / 2))
 	return h
+}
+
+// off is how far the member's clock is from this node's, which shows now: it may
+// have been set since.
+func (h heard) off(now time.Time) time.Duration {
+	set := now.Round(0).Sub(h.here.Round(0)) - time.Since(h.at)
+	return h.offset - set
 }
 
 // note keeps what was heard; who did not answer keeps the last report.
@@ -189,11 +198,13 @@ func (c company) ClocksAgree() error {
 			continue
 		}
 		members++
-		switch h := c.n.roll.of(raft.ServerID(m.ID)); {
+		h := c.n.roll.of(raft.ServerID(m.ID))
+		offset := h.off(c.Now())
+		switch {
 		case h.at.IsZero() || time.Since(h.at) > silentAfter:
 			off = append(off, m.Name+" does not answer")
-		case h.offset.Abs() > clockTolerance:
-			off = append(off, fmt.Sprintf("%s is %s off", m.Name, h.offset.Round(time.Second)))
+		case offset.Abs() > clockTolerance:
+			off = append(off, fmt.Sprintf("%s is %s off", m.Name, offset.Round(time.Second)))
 		default:
 			agree++
 		}

@@ -97,6 +97,12 @@ func (r *Replica) proposed(ctx context.Context, _ Peer, entry []byte) ([]byte, e
 	if err := command.Validate(); err != nil {
 		return nil, broker.Refuse(broker.InvalidArgument, "%v", err)
 	}
+	// The time of a change is the leader's: what the state forgets, and what is due,
+	// is not decided by whichever member's clock is wrong.
+	act.At = r.now()
+	if entry, err = state.Encode(act, command); err != nil {
+		return nil, err
+	}
 	if !r.proposals.enter() {
 		return nil, errStopping.refusal
 	}

@@ -158,8 +158,13 @@ func (r *Replica) submit(ctx context.Context, p proposal) (state.Applied, error)
 	if err := r.View().Knows(p.command); err != nil {
 		return state.Applied{}, err
 	}
-	if c, ok := p.command.(state.RemoveMember); ok {
+	switch c := p.command.(type) {
+	case state.RemoveMember:
 		return r.dismiss(ctx, p, raft.ServerID(c.ID))
+	case state.ActivateAuthority:
+		if err := r.clocksAgree(); err != nil && !c.Force {
+			return state.Applied{}, broker.Refuse(broker.FailedPrecondition, "whether the publication window of %s authority %s is over cannot be told: %v", c.Use, c.ID, err)
+		}
 	}
 	return r.enter(ctx, p)
 }

@@ -58,6 +58,11 @@ type Options struct {
 	// those who stay answers.
 	Answering func(raft.ServerID) (answers, known bool)
 
+	// Now dates what other members propose to this one while it leads; nil:
+	// time.Now. ClocksAgree says why that time is not to be trusted; nil: it is.
+	Now         func() time.Time
+	ClocksAgree func() error
+
 	// Dial opens connections to other members' ports; nil: TCP.
 	Dial DialFunc
 
@@ -85,6 +90,9 @@ type Replica struct {
 	line      Line // nil: no other member can be called
 	handlers  handlers
 	answering func(raft.ServerID) (answers, known bool)
+
+	now         func() time.Time
+	clocksAgree func() error
 	// dismissing is held by the one removal under way.
 	dismissing chan struct{}
 
@@ -133,13 +141,19 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 func newReplica(opts Options) *Replica {
 	r := &Replica{
 		log: opts.Log, dir: opts.Dir, snapshotEntries: cmp.Or(opts.SnapshotEntries, snapshotEntries),
-		answering: opts.Answering, dismissing: make(chan struct{}, 1),
+		answering: opts.Answering, dismissing: make(chan struct{}, 1), now: opts.Now, clocksAgree: opts.ClocksAgree,
 		stop: newFailstop(), feed: feed.New(), leading: newLeadership(),
 		notify:  make(chan bool, 16), // raft waits when it is full; leadership turns once an election
 		closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if r.log == nil {
 		r.log = slog.Default()
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	if r.clocksAgree == nil {
+		r.clocksAgree = func() error { return nil }
 	}
 	trail := opts.Trail
 	if trail == nil {

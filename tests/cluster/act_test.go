@@ -26,7 +26,7 @@ func (s *stage) act(words []string) []string {
 	}
 	seen, ok := map[string]func([]string) []string{
 		"start": s.start, "write": s.write, "writes": s.writes, "entries": s.entries, "issue": s.issue, "leader": s.leader, "lead": s.lead, "agree": s.agree,
-		"stale": s.stale, "says": s.logged, "authorities": s.authorities, "audit": s.audit, "done": s.done, "remove": s.remove,
+		"stale": s.stale, "says": s.logged, "authorities": s.authorities, "activate": s.activate, "audit": s.audit, "done": s.done, "remove": s.remove,
 		"ended": s.endedBy, "polled": s.polled, "bundle": s.bundleWrites, "snapshots": s.snapshots, "token": s.makeToken,
 	}[verb]
 	if !ok {

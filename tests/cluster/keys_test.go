@@ -57,6 +57,23 @@ func (s *stage) authorities(args []string) (seen []string) {
 	return seen
 }
 
+// activate name authority: an operator does not wait for the rotation.
+func (s *stage) activate(args []string) []string {
+	for _, use := range []ca.Use{ca.X509, ca.JWT} {
+		all, err := s.at(args[0]).Authorities(s.t.Context(), operator, use)
+		if err != nil {
+			s.fail("%v", err)
+		}
+		for _, a := range all {
+			if s.number(a) == args[1] {
+				_, err := s.at(args[0]).ActivateAuthority(s.t.Context(), operator, registrar.ChangeAuthority{Use: use, ID: a.ID}, false)
+				return []string{strings.ReplaceAll(refused(err), a.ID, args[1])}
+			}
+		}
+	}
+	return []string{"there is none"}
+}
+
 // number names an authority by when it was seen first.
 func (s *stage) number(a ca.Authority) string {
 	if s.numbers[a.ID] == "" {
