@@ -49,6 +49,10 @@ planted: ## known bugs put into the code one at a time: each must be noticed by 
 crash: ## N kills under load and CUTS power cuts (default 200 and 0), SEED=1: nothing acknowledged is lost
 	@go run ./tests/crash -kills $(or $(N),200) -cuts $(or $(CUTS),0) -seed $(or $(SEED),1)
 
+.PHONY: fault
+fault: ## faults of every kind against a cluster for T (default 10m), SEED=1: nothing that must never be (needs root)
+	@go run ./tests/fault -t $(or $(T),10m) -seed $(or $(SEED),1) $(if $(ONLY),-only $(ONLY))
+
 .PHONY: crowd
 crowd: ## crowds at full size: 10,000 callers, 4,000 streams, slow readers, idle connections
 	@CONCORD_CROWD=full go test -count=1 -v -timeout 30m -run 'Crowd|Thousand|Streams|Idle' ./tests/attack

@@ -20,9 +20,9 @@ type fault struct {
 	group, name, what string
 	do                func(context.Context, *campaign, *rand.Rand) (target string, err error)
 	// light faults take no node away: one of them may come together with another fault.
-	light bool
-	// clock faults need nodes whose clocks can be set.
-	clock bool
+	light   bool
+	clock   bool // it needs nodes whose clocks can be set
+	version bool // it needs another version
 }
 
 // everyFault is in the order of RELIABILITY's groups.
@@ -38,7 +38,7 @@ var impossible = []string{
 // chosen are the faults that were asked for.
 func (o options) chosen() (faults []fault, err error) {
 	for _, f := range everyFault() {
-		if (o.only == "" || o.only == f.group || o.only == f.name) && (!f.clock || o.clock) {
+		if o.only == "" || slices.ContainsFunc(strings.Split(o.only, ","), func(name string) bool { return name == f.group || name == f.name }) {
 			faults = append(faults, f)
 		}
 	}
@@ -46,6 +46,12 @@ func (o options) chosen() (faults []fault, err error) {
 		return nil, fmt.Errorf("there is no group and no fault called %q: -list prints all", o.only)
 	}
 	return faults, nil
+}
+
+// needs reports whether a fault among those that were asked for needs something.
+func (o options) needs(of func(fault) bool) bool {
+	faults, err := o.chosen()
+	return err == nil && slices.ContainsFunc(faults, of)
 }
 
 // together is how often a light fault comes with another one, in a hundred.

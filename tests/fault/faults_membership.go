@@ -19,7 +19,7 @@ var membershipFaults = []fault{
 	{group: "membership", name: "kill-in-join", what: "the leader is killed while a member joins", do: atLeader(killInJoin)},
 	{group: "membership", name: "lose-two", what: "two of three are lost, and come back", do: atAny(loseTwo)},
 	{group: "membership", name: "transfer", what: "the leadership is given away, several times", light: true, do: everywhere(transfer)},
-	{group: "membership", name: "upgrade", what: "all are given another version, one by one, and then the old one again", do: everywhere(upgrade)},
+	{group: "membership", name: "upgrade", what: "all are given another version, one by one, and then the old one again", version: true, do: everywhere(upgrade)},
 }
 
 const adminTime = 20 * time.Second

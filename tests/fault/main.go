@@ -4,6 +4,7 @@
 // processes in network namespaces, on disks that it makes fail.
 //
 //	go run ./tests/fault -t 10m -seed 1
+//	go run ./tests/fault -t 1m -seed 1 -only disk,kill-leader
 //
 // The history is kept, and can be looked at again:
 //
@@ -27,22 +28,21 @@ import (
 
 // options are what a campaign is asked for.
 type options struct {
-	time  time.Duration
-	seed  uint64
-	keep  string // directory for the history and the nodes' logs
-	root  string // the repository
-	only  string // a group, or one fault; "": all
-	clock bool   // nodes' clocks can be set
-	out   io.Writer
+	time time.Duration
+	seed uint64
+	keep string // directory for the history and the nodes' logs
+	root string // the repository
+	only string // groups and faults, with commas between; "": all
+	out  io.Writer
 }
 
 func main() {
-	o := options{out: os.Stdout, clock: true}
+	o := options{out: os.Stdout}
 	flag.DurationVar(&o.time, "t", 10*time.Minute, "how long faults are injected")
 	flag.Uint64Var(&o.seed, "seed", 1, "of which faults come, when and for how long")
 	flag.StringVar(&o.keep, "keep", "", "directory for the history and the nodes' logs (default fault-SEED)")
 	flag.StringVar(&o.root, "root", ".", "the repository")
-	flag.StringVar(&o.only, "only", "", "one group of faults (process, network, disk, clock, membership, load), or one fault")
+	flag.StringVar(&o.only, "only", "", "only these groups (process, network, disk, clock, membership, load) and faults, with commas between")
 	list := flag.Bool("list", false, "print the faults and end")
 	check := flag.String("check", "", "a kept history to look at again, instead of a campaign")
 	flag.Parse()

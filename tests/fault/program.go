@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,15 +30,17 @@ var hasty = []edited.Edit{
 func build(ctx context.Context, o options, dir string) (programs, error) {
 	p := programs{filepath.Join(dir, "concord"), filepath.Join(dir, "hasty")}
 	var clocks []edited.Edit
-	if o.clock {
+	if o.needs(func(f fault) bool { return f.clock }) {
 		var err error
 		if clocks, err = settableClock(ctx); err != nil {
 			return p, err
 		}
 	}
-	return p, errors.Join(
-		edited.Build(ctx, o.root, p.shipped, clocks...),
-		edited.Build(ctx, o.root, p.hasty, append(clocks, hasty...)...))
+	err := edited.Build(ctx, o.root, p.shipped, clocks...)
+	if err == nil && o.needs(func(f fault) bool { return f.version }) {
+		err = edited.Build(ctx, o.root, p.hasty, append(clocks, hasty...)...)
+	}
+	return p, err
 }
 
 // settableClock has time.Now of a program be off by what stands in a file. What
