@@ -51,6 +51,7 @@ type Config struct {
 	KeyType           ca.KeyType    // key-type, of the domain's own authorities
 	KeyManager        string        // key-manager: sealed or memory
 	MaxStaleness      time.Duration // issuance.max-staleness
+	RemoveSilent      time.Duration // cluster.remove-silent-after; 0: never
 
 	DenyNetworks []string // federation.deny-networks: CIDR, never fetched from
 
@@ -193,6 +194,9 @@ func (c Config) validateTimes(wrong func(key, format string, args ...any)) {
 	within("intermediate-ttl", c.IntermediateTTL, time.Minute, 366*24*time.Hour)
 	within("root-ttl", c.RootTTL, 10*time.Minute, 40*366*24*time.Hour)
 	within("issuance.max-staleness", c.MaxStaleness, time.Second, 24*time.Hour)
+	if c.RemoveSilent != 0 {
+		within("cluster.remove-silent-after", c.RemoveSilent, time.Minute, 366*24*time.Hour)
+	}
 	if c.PublicationWindow > 30*24*time.Hour {
 		wrong("publication-window", "%s is longer than 30 days", c.PublicationWindow)
 	}

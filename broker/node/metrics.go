@@ -66,6 +66,7 @@ func (c collector) Describe(chan<- *prometheus.Desc) {}
 func (c collector) Collect(to chan<- prometheus.Metric) {
 	out := sink{to}
 	c.node(out)
+	c.cluster(out)
 	c.authorities(out)
 	c.peers(out)
 	c.serving(out)

@@ -29,6 +29,7 @@ func (n *Node) tend(ctx context.Context) {
 		care.membership()
 		care.duties(ctx)
 		care.watch()
+		care.expel(ctx)
 		care.compare(ctx)
 		select {
 		case <-ticker.C:
@@ -56,6 +57,8 @@ type care struct {
 	wanted  []string // who was alive at the last look
 	silent  map[raft.ServerID]bool
 	leaving map[raft.ServerID]time.Time // removed members, and since when
+	// expelled is when a silent member was removed, or could not be.
+	expelled time.Time
 }
 
 // membership makes raft's membership what the state says, one step a look.

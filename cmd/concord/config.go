@@ -44,6 +44,7 @@ func nodeFlags(c *node.Config) *pflag.FlagSet {
 	f.StringVar((*string)(&c.KeyType), "key-type", string(c.KeyType), fmt.Sprintf("kind of the authorities' keys: %s, %s, %s or %s", ca.P256, ca.P384, ca.RSA2048, ca.RSA4096))
 	f.StringVar(&c.KeyManager, "key-manager", c.KeyManager, "where authorities' keys live: sealed (replicated as ciphertext) or memory (lost at exit)")
 	f.DurationVar(&c.MaxStaleness, "issuance.max-staleness", c.MaxStaleness, "how long this node issues without having heard a leader")
+	f.DurationVar(&c.RemoveSilent, "cluster.remove-silent-after", c.RemoveSilent, "how long a member may be silent until the leader removes it for good; 0: it never does")
 	f.StringSliceVar(&c.DenyNetworks, "federation.deny-networks", c.DenyNetworks, "networks that bundles are never fetched from, such as 10.0.0.0/8")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")

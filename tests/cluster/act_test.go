@@ -43,7 +43,7 @@ func (s *stage) with(args []string) {
 		s.config = append(s.config, func(c *node.Config) {
 			*map[string]*time.Duration{
 				"root-ttl": &c.RootTTL, "intermediate-ttl": &c.IntermediateTTL, "x509-svid-ttl": &c.X509TTL, "jwt-svid-ttl": &c.JWTTTL,
-				"refresh-hint": &c.RefreshHint, "publication-window": &c.PublicationWindow, "max-staleness": &c.MaxStaleness,
+				"refresh-hint": &c.RefreshHint, "publication-window": &c.PublicationWindow, "max-staleness": &c.MaxStaleness, "remove-silent-after": &c.RemoveSilent,
 			}[key] = d
 		})
 	}
