@@ -12,6 +12,7 @@ import (
 type guest struct {
 	*tls.Conn
 	who    Peer
+	by     recogniser // who is asked whether it may stay
 	guests *guests
 }
 
@@ -34,8 +35,8 @@ type guests struct {
 	all map[*guest]struct{}
 }
 
-func (g *guests) enter(conn *tls.Conn, who Peer) *guest {
-	in := &guest{Conn: conn, who: who, guests: g}
+func (g *guests) enter(conn *tls.Conn, who Peer, by recogniser) *guest {
+	in := &guest{Conn: conn, who: who, by: by, guests: g}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.all == nil {
@@ -52,10 +53,10 @@ func (g *guests) leave(in *guest) {
 }
 
 // review closes the connections of those who are recognised no more.
-func (g *guests) review(recognise recogniser) (closed []Peer) {
+func (g *guests) review() (closed []Peer) {
 	for _, in := range g.present() {
 		s := in.ConnectionState()
-		if _, err := recognise(s.NegotiatedProtocol, s.PeerCertificates); err != nil {
+		if _, err := in.by(s.NegotiatedProtocol, s.PeerCertificates); err != nil {
 			in.hangUp()
 			closed = append(closed, in.who)
 		}

@@ -56,6 +56,21 @@ func (r *Replica) recognise(protocol string, chain []*x509.Certificate) (Peer, e
 	return Peer{}, errNotMember
 }
 
+// reach says whom this node has reached. Who was removed, and is not called
+// compromised, is still sent the log, until the leader has taken it out of the
+// membership: so it hears of its removal. It is told, and let in no more.
+func (r *Replica) reach(protocol string, chain []*x509.Certificate) (Peer, error) {
+	keys, err := links(chain)
+	if err != nil || protocol != raftProtocol {
+		return r.recognise(protocol, chain)
+	}
+	gone, removed := r.View().Removed(string(keys[0]))
+	if removed && !gone.Compromised && slices.ContainsFunc(r.members(), func(m raft.Server) bool { return m.ID == keys[0] }) {
+		return Peer{ID: keys[0]}, nil
+	}
+	return r.recognise(protocol, chain)
+}
+
 // acquainted are the keys that this node believes: those of the newest
 // membership, or before there is one those that it was told when it joined.
 func (r *Replica) acquainted() []raft.ServerID {

@@ -118,7 +118,7 @@ func (r *Replica) begin() {
 func (r *Replica) look() {
 	running := r.raft.Load()
 	if r.stream != nil {
-		for _, gone := range r.stream.guests.review(r.recognise) {
+		for _, gone := range r.stream.guests.review() {
 			r.log.Info("the connection of a node that is no member any more was closed", "peer", gone.ID)
 		}
 		if n := r.stream.entering.count(); n > 0 {

@@ -46,7 +46,8 @@ type stream struct {
 	listener  net.Listener
 	advertise raft.ServerAddress
 	me        identity
-	recognise recogniser
+	recognise recogniser                             // of those who call
+	reach     recogniser                             // of those who are called
 	whose     func(raft.ServerAddress) raft.ServerID // the member that has an address in the membership
 	// now is where that member says that it is
 	now  func(raft.ServerID, raft.ServerAddress) raft.ServerAddress
@@ -96,7 +97,7 @@ func (s *stream) serve() {
 func (s *stream) admit(caller *handshake) {
 	var who Peer
 	conn := caller.conn
-	secure := tls.Server(conn, s.config(func(p Peer) error { who = p; return nil }, raftProtocol, nodeProtocol))
+	secure := tls.Server(conn, s.config(s.recognise, func(p Peer) error { who = p; return nil }, raftProtocol, nodeProtocol))
 	ctx, cancel := context.WithTimeout(s.ctx, handshakeTime)
 	defer cancel()
 	err := secure.HandshakeContext(ctx)
@@ -113,7 +114,7 @@ func (s *stream) admit(caller *handshake) {
 		to = s.calls.arrived
 	}
 	select {
-	case to <- s.guests.enter(secure, who):
+	case to <- s.guests.enter(secure, who, s.recognise):
 	case <-s.ctx.Done():
 		s.close(conn)
 	}
@@ -121,7 +122,7 @@ func (s *stream) admit(caller *handshake) {
 
 // config is TLS for both sides: the certificates only carry keys. check, if it is
 // not nil, is asked about whoever was recognised.
-func (s *stream) config(check func(Peer) error, protocols ...string) *tls.Config {
+func (s *stream) config(recognise recogniser, check func(Peer) error, protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{s.me.certificate},
@@ -133,7 +134,7 @@ func (s *stream) config(check func(Peer) error, protocols ...string) *tls.Config
 			if !slices.Contains(protocols, c.NegotiatedProtocol) {
 				return fmt.Errorf("it does not speak %s", strings.Join(protocols, " or "))
 			}
-			peer, err := s.recognise(c.NegotiatedProtocol, c.PeerCertificates)
+			peer, err := recognise(c.NegotiatedProtocol, c.PeerCertificates)
 			if err == nil && check != nil {
 				err = check(peer)
 			}
@@ -181,11 +182,11 @@ func (s *stream) call(ctx context.Context, id raft.ServerID, address raft.Server
 
 // visit opens a connection to a member, which ends with s.
 func (s *stream) visit(ctx context.Context, id raft.ServerID, address raft.ServerAddress, protocol string) (net.Conn, error) {
-	conn, err := s.dial(ctx, address, s.config(must(id), protocol))
+	conn, err := s.dial(ctx, address, s.config(s.reach, must(id), protocol))
 	if err != nil {
 		return nil, err
 	}
-	in := s.guests.enter(conn, Peer{ID: id})
+	in := s.guests.enter(conn, Peer{ID: id}, s.reach)
 	if s.ctx.Err() != nil {
 		in.hangUp()
 		return nil, net.ErrClosed

@@ -134,12 +134,12 @@ func vouchedFor(me identity, t JoinToken) ([][]byte, error) {
 }
 
 func knock(ctx context.Context, me identity, t JoinToken, address raft.ServerAddress, open DialFunc, body []byte) ([]byte, error) {
-	s := &stream{me: me, recognise: t.member, open: open}
+	s := &stream{me: me, reach: t.member, open: open}
 	phone := &telephone{&http.Client{Transport: &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 			defer cancel()
-			return s.dial(ctx, address, s.config(nil, nodeProtocol))
+			return s.dial(ctx, address, s.config(s.reach, nil, nodeProtocol))
 		},
 	}}}
 	defer phone.close()
