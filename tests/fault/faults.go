@@ -112,7 +112,6 @@ func (c *campaign) strike(ctx context.Context, deal []fault) error {
 		return err
 	}
 	begun := c.rec.now()
-	c.wire.Heal()
 	for _, m := range c.machines {
 		if err := c.revive(ctx, m); err != nil {
 			return err

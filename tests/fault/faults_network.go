@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -24,11 +23,22 @@ var networkFaults = []fault{
 	{group: "network", name: "peers-roll-back", what: "peers' endpoints serve what they served before", light: true, do: everywhere(misbehave(rolledBack))},
 }
 
-// cut lets nothing through between a machine and others, in both directions.
-func (c *campaign) cut(m *machine, others ...*machine) {
+// cut lets nothing through between a machine and others, in both directions, until
+// it is undone.
+func (c *campaign) cut(m *machine, others ...*machine) (undo func()) {
+	var all undoing
 	for _, o := range others {
-		c.wire.Set(m.host, o.host, wire.Rule{Cut: true})
-		c.wire.Set(o.host, m.host, wire.Rule{Cut: true})
+		all = append(all, c.wire.Set(m.host, o.host, wire.Rule{Cut: true}), c.wire.Set(o.host, m.host, wire.Rule{Cut: true}))
+	}
+	return all.do
+}
+
+// undoing takes rules back.
+type undoing []func()
+
+func (u undoing) do() {
+	for _, undo := range u {
+		undo()
 	}
 }
 
@@ -38,9 +48,8 @@ func splitTime(random *rand.Rand) time.Duration {
 }
 
 func isolate(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
-	c.cut(m, c.others(m)...)
+	defer c.cut(m, c.others(m)...)()
 	pause(ctx, splitTime(random))
-	c.wire.Heal()
 	return nil
 }
 
@@ -49,57 +58,56 @@ func isolate(ctx context.Context, c *campaign, random *rand.Rand, m *machine) er
 const staleSlack = 2 * time.Second
 
 func isolateUntilStale(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
-	c.cut(m, c.others(m)...)
+	defer c.cut(m, c.others(m)...)()
 	begin := c.rec.now() + maxStaleness + staleSlack
 	pause(ctx, maxStaleness+staleSlack+between(random, time.Second, 3*time.Second))
 	c.rec.add(history.Event{Kind: history.Stale, Node: m.name, Begin: begin, End: c.rec.now()})
-	c.wire.Heal()
 	return nil
 }
 
 func bridge(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
 	others := c.others(m)
-	c.cut(others[0], others[1:]...)
+	defer c.cut(others[0], others[1:]...)()
 	pause(ctx, splitTime(random))
-	c.wire.Heal()
 	return nil
 }
 
 func deafen(out bool) func(context.Context, *campaign, *rand.Rand, *machine) error {
 	return func(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
+		var all undoing
 		for _, o := range c.others(m) {
 			from, to := m.host, o.host
 			if !out {
 				from, to = to, from
 			}
-			c.wire.Set(from, to, wire.Rule{Cut: true})
+			all = append(all, c.wire.Set(from, to, wire.Rule{Cut: true}))
 		}
+		defer all.do()
 		pause(ctx, splitTime(random))
-		c.wire.Heal()
 		return nil
 	}
 }
 
 // between sets a rule for all packets between members.
-func (c *campaign) between(rule wire.Rule) {
+func (c *campaign) between(rule wire.Rule) (undo func()) {
+	var all undoing
 	for _, from := range c.machines {
 		for _, to := range c.others(from) {
-			c.wire.Set(from.host, to.host, rule)
+			all = append(all, c.wire.Set(from.host, to.host, rule))
 		}
 	}
+	return all.do
 }
 
 func lose(ctx context.Context, c *campaign, random *rand.Rand) error {
-	c.between(wire.Rule{Loss: 0.05 + 0.45*random.Float64()})
+	defer c.between(wire.Rule{Loss: 0.05 + 0.45*random.Float64()})()
 	pause(ctx, splitTime(random))
-	c.wire.Heal()
 	return nil
 }
 
 func delay(ctx context.Context, c *campaign, random *rand.Rand) error {
-	c.between(wire.Rule{Delay: 200 * time.Millisecond, Jitter: 200 * time.Millisecond})
+	defer c.between(wire.Rule{Delay: 200 * time.Millisecond, Jitter: 200 * time.Millisecond})()
 	pause(ctx, splitTime(random))
-	c.wire.Heal()
 	return nil
 }
 
@@ -109,13 +117,14 @@ const slowRate = 100_000
 func catchUpSlowly(ctx context.Context, c *campaign, random *rand.Rand, m *machine) error {
 	m.kill()
 	pause(ctx, between(random, time.Second, 4*time.Second))
+	var all undoing
 	for _, o := range c.others(m) {
-		c.wire.Set(o.host, m.host, wire.Rule{Rate: slowRate, Delay: 20 * time.Millisecond})
+		all = append(all, c.wire.Set(o.host, m.host, wire.Rule{Rate: slowRate, Delay: 20 * time.Millisecond}))
 	}
+	defer all.do()
 	_, err := m.begin("", "node", "run")
 	pause(ctx, splitTime(random))
-	c.wire.Heal()
-	return errors.Join(err)
+	return err
 }
 
 func misbehave(how behaviour) func(context.Context, *campaign, *rand.Rand) error {

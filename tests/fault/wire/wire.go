@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,13 +39,13 @@ type Wire struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	hosts  map[netip.Addr]*Host
-	links  map[[2]netip.Addr]*link
+	links  map[[2]netip.Addr][]*link
 	closed bool
 
 	readers sync.WaitGroup
 }
 
-// link is one direction between two hosts.
+// link is a rule for one direction between two hosts.
 type link struct {
 	rule Rule
 	free time.Time // when a slow link has sent what it has
@@ -52,7 +53,7 @@ type link struct {
 
 // New returns a network without hosts. Which packets are lost is random's.
 func New(random *rand.Rand) *Wire {
-	return &Wire{random: random, hosts: map[netip.Addr]*Host{}, links: map[[2]netip.Addr]*link{}}
+	return &Wire{random: random, hosts: map[netip.Addr]*Host{}, links: map[[2]netip.Addr][]*link{}}
 }
 
 // Host adds the host with this last byte of its address, 1 to 254. The error is
@@ -71,18 +72,18 @@ func (w *Wire) Host(number byte) (*Host, error) {
 	return h, nil
 }
 
-// Set makes a rule for packets from one host to another.
-func (w *Wire) Set(from, to *Host, rule Rule) {
+// Set makes a rule for packets from one host to another, beside those that there
+// are, until it is undone.
+func (w *Wire) Set(from, to *Host, rule Rule) (undo func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.links[[2]netip.Addr{from.Addr, to.Addr}] = &link{rule: rule}
-}
-
-// Heal takes all rules away.
-func (w *Wire) Heal() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	clear(w.links)
+	pair, set := [2]netip.Addr{from.Addr, to.Addr}, &link{rule: rule}
+	w.links[pair] = append(w.links[pair], set)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.links[pair] = slices.DeleteFunc(w.links[pair], func(l *link) bool { return l == set })
+	}
 }
 
 // Close takes the network down.
@@ -137,30 +138,39 @@ func (w *Wire) fate(from, to netip.Addr, size int) (host *Host, after time.Durat
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	host = w.hosts[to]
-	l := w.links[[2]netip.Addr{from, to}]
-	switch {
-	case host == nil || w.closed:
-		return nil, 0, false
-	case l == nil:
-		return host, 0, true
-	case l.rule.Cut, l.rule.Loss > 0 && w.random.Float64() < l.rule.Loss:
+	if host == nil || w.closed {
 		return nil, 0, false
 	}
-	after = l.rule.Delay
-	if l.rule.Jitter > 0 {
-		after += time.Duration(w.random.Int64N(int64(l.rule.Jitter)))
-	}
-	if l.rule.Rate > 0 {
-		now := time.Now()
-		if l.free.Before(now) {
-			l.free = now
-		}
-		wait := l.free.Sub(now)
-		if wait > queueTime {
+	for _, l := range w.links[[2]netip.Addr{from, to}] {
+		wait, passes := l.pass(size, w.random)
+		if !passes {
 			return nil, 0, false
 		}
-		l.free = l.free.Add(time.Duration(size) * time.Second / time.Duration(l.rule.Rate))
 		after += wait
 	}
 	return host, after, true
+}
+
+// pass is what one rule does to it.
+func (l *link) pass(size int, random *rand.Rand) (after time.Duration, ok bool) {
+	if l.rule.Cut || l.rule.Loss > 0 && random.Float64() < l.rule.Loss {
+		return 0, false
+	}
+	after = l.rule.Delay
+	if l.rule.Jitter > 0 {
+		after += time.Duration(random.Int64N(int64(l.rule.Jitter)))
+	}
+	if l.rule.Rate == 0 {
+		return after, true
+	}
+	now := time.Now()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	wait := l.free.Sub(now)
+	if wait > queueTime {
+		return 0, false
+	}
+	l.free = l.free.Add(time.Duration(size) * time.Second / time.Duration(l.rule.Rate))
+	return after + wait, true
 }

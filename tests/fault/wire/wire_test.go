@@ -91,11 +91,12 @@ func TestARuleHoldsInItsDirectionUntilItIsHealed(t *testing.T) {
 		name     string
 		from, to *wire.Host
 	}{{"there", a, b}, {"back", b, a}} {
-		w.Set(cut.from, cut.to, wire.Rule{Cut: true})
+		undo := w.Set(cut.from, cut.to, wire.Rule{Cut: true})
+		w.Set(cut.from, cut.to, wire.Rule{Delay: time.Millisecond})()
 		if err := say(conn, 300*time.Millisecond); err == nil {
 			t.Errorf("%s: it came through", cut.name)
 		}
-		w.Heal()
+		undo()
 		// What was on its way comes late, and in order.
 		if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)
@@ -109,17 +110,19 @@ func TestARuleHoldsInItsDirectionUntilItIsHealed(t *testing.T) {
 func TestDelayLossAndRateAreFelt(t *testing.T) {
 	w, a, b, echo := pair(t)
 	conn := dial(t, a, echo)
-	w.Set(a, b, wire.Rule{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond})
+	undo := w.Set(a, b, wire.Rule{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond})
 	begun := time.Now()
 	if err := say(conn, 10*time.Second); err != nil || time.Since(begun) < 50*time.Millisecond {
 		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
-	w.Set(a, b, wire.Rule{Loss: 0.3})
+	undo()
+	undo = w.Set(a, b, wire.Rule{Loss: 0.3})
 	for range 20 {
 		if err := say(conn, 30*time.Second); err != nil {
 			t.Fatalf("TCP does not get over loss: %v", err)
 		}
 	}
+	undo()
 	const rate, bytes = 100_000, 60_000
 	w.Set(a, b, wire.Rule{Rate: rate})
 	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
