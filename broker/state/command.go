@@ -48,6 +48,7 @@ const (
 	kindRemoveMember       kind = 19
 	kindPutDuties          kind = 20
 	kindReseal             kind = 21
+	kindRenewKEK           kind = 22
 )
 
 // known is every command of this version, empty, and its name in the audit trail.
@@ -76,6 +77,7 @@ var known = map[kind]struct {
 	kindRemoveMember:       {"remove_member", RemoveMember{}},
 	kindPutDuties:          {"put_duties", PutDuties{}},
 	kindReseal:             {"reseal", Reseal{}},
+	kindRenewKEK:           {"renew_kek", RenewKEK{}},
 }
 
 func (k kind) String() string {

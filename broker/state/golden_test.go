@@ -58,6 +58,7 @@ func goldenHistory(t *testing.T) *world {
 	for i, c := range clusterStory(w.now.Add(time.Hour)) {
 		step(fmt.Sprint("cluster-", i), c)
 	}
+	sealingStory(w, step)
 	return w
 }
 
@@ -74,6 +75,24 @@ func clusterStory(until time.Time) []state.Command {
 		admit(4), duties(4, 1, 4),
 		resealed(root(acme, 3, 0), root(acme, 5, 0), jwtKey(2, 0), jwtKey(4, 0)), resealed(initial()...),
 	}
+}
+
+// sealingStory is how the key-encryption key changes, after node 3 was removed
+// and is known to be compromised.
+func sealingStory(w *world, step func(string, state.Command)) {
+	step("sealing-0", renewed(w.machine.View(), 1))
+	step("sealing-1", state.RenewKEK{})
+	step("sealing-2", renewed(w.machine.View(), 1)) // of an older view by then
+	step("sealing-3", state.PrepareAuthority{Authority: root(acme, 7, 0)})
+	for i, n := range []int{2, 2} {
+		c := renewed(w.machine.View(), n)
+		step(fmt.Sprint("sealing-4-", i), c)
+		step(fmt.Sprint("sealing-5-", i), c)
+	}
+	step("sealing-6", state.RemoveMember{ID: nodeID(3), Compromised: true, Force: true})
+	step("sealing-7", state.RemoveMember{ID: nodeID(4), Compromised: true, Force: true})
+	step("sealing-8", renewed(w.machine.View(), 3))
+	step("sealing-9", state.TaintAuthority{Use: ca.X509, ID: rootID(3)})
 }
 
 // TestGoldenLogs reads what older versions wrote: it must give the same state
@@ -105,7 +124,7 @@ func TestGoldenLogs(t *testing.T) {
 			if have := fingerprint(w.machine.View()); have != stated {
 				t.Errorf("the log gives\n%s, it gave\n%s", have, stated)
 			}
-			if most := map[string]int{"v1.txt": 15, "v2.txt": 21}[filepath.Base(path)]; len(kinds) != most {
+			if most := map[string]int{"v1.txt": 15, "v2.txt": 21, "v3.txt": 22}[filepath.Base(path)]; len(kinds) != most {
 				t.Errorf("the log has %d kinds of commands, not %d", len(kinds), most)
 			}
 		})

@@ -43,6 +43,8 @@ func samples() []state.Command {
 	foreign := bundle(bank, 7, []int{10}, []int{11})
 	first := member(1)
 	first.JoinedAt = epoch
+	again := resealed(initial()...)
+	again.Removed, again.After = revision(0), 12
 	token := joinToken(2, epoch.Add(48*time.Hour))
 	token.Token.UsedBy, token.Token.UsedAt = nodeID(2), epoch
 	return []state.Command{
@@ -68,9 +70,11 @@ func samples() []state.Command {
 		state.PutMember{Member: first},
 		token,
 		admit(2),
-		state.RemoveMember{ID: nodeID(2), Compromised: true},
+		state.RemoveMember{ID: nodeID(2), Compromised: true, Force: true},
 		duties(1, 1),
 		resealed(initial()...),
+		again,
+		state.RenewKEK{},
 	}
 }
 

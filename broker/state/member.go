@@ -123,6 +123,10 @@ type Removed struct {
 	ID, Name    string
 	At          time.Time
 	Compromised bool // its key, or what it kept, may be in other hands
+	// Resealed is the log index of the Reseal after which the key-encryption key
+	// that it knows opens nothing; 0: there was none yet.
+	Resealed uint64
+	Force    bool // Compromised, and what it could open is replaced without waiting
 }
 
 var removedShape = shape[Removed]{
@@ -134,6 +138,8 @@ var removedShape = shape[Removed]{
 		v.text(2, "name", &r.Name)
 		v.moment(3, "", &r.At)
 		v.flag(4, "compromised", &r.Compromised)
+		v.count(5, "", &r.Resealed)
+		v.flag(6, "force", &r.Force)
 	},
 }
 

@@ -59,6 +59,9 @@ func (c PrepareAuthority) apply(d *draft) error {
 	if err := d.unheld(h, a); err != nil {
 		return err
 	}
+	if err := d.sealedAsNow(a.ID, a.Sealed); err != nil {
+		return err
+	}
 	a.Status, a.Tainted = ca.Prepared, false
 	a.PreparedAt, a.ActivatedAt, a.OldAt, a.VouchesUntil = d.act.At, noTime, noTime, noTime
 	a.LargestHint, _ = h.hintInUse(d.act.At)
@@ -91,6 +94,16 @@ func (d *draft) room(a ca.Authority) error {
 		return broker.Refuse(broker.ResourceExhausted, "there are %d %s authorities already: revoke old ones first", len(others), a.Use)
 	}
 	return nil
+}
+
+// sealedAsNow refuses a private key that was sealed before the key-encryption key
+// changed: a removed member could open it. Before the first change any will do.
+func (d *draft) sealedAsNow(id string, sealed []byte) error {
+	s := d.sealing.get("")
+	if s == nil || s.KEK == "" || ca.SealedBy(sealed) == s.KEK {
+		return nil
+	}
+	return broker.Refuse(broker.Aborted, "the key of authority %s is sealed with the key-encryption key %q, and %s took its place meanwhile: make it again", id, ca.SealedBy(sealed), s.KEK)
 }
 
 // unheld refuses an authority whose key is in a bundle already, ours included.

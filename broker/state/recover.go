@@ -28,7 +28,8 @@ type Recovery struct {
 // Recover returns the state of a new cluster that has no members yet, made from
 // v, and the record of it, with which the audit chain goes on. All members of
 // the old cluster are removed ones, and what join tokens and duties it had is
-// forgotten. Requests are remembered as before.
+// forgotten. Requests are remembered as before. That the key-encryption key is one
+// that the old members knew is no reason to change it: whoever restores may ask.
 //
 // Our bundle is made so that whoever holds Live sees no step back: its sequence
 // is Live's if it says the same, and else larger than both; what is in Live
@@ -122,6 +123,11 @@ func (r Recovery) authorities(d *draft, h *home) error {
 	if len(r.NewTrust) == 0 {
 		return nil
 	}
+	// The new keys are sealed with a key that no member ever had.
+	if s := d.sealing.get(""); s != nil {
+		d.sealing.drop(d, s)
+	}
+	d.answer(d.index)
 	return r.begin(d, h)
 }
 
@@ -254,7 +260,7 @@ func dismiss(d *draft, _ *home) error {
 	}
 	for _, m := range members {
 		d.members.drop(d, m)
-		d.removed.put(d, &Removed{ID: m.ID, Name: m.Name, At: d.act.At})
+		d.removed.put(d, &Removed{ID: m.ID, Name: m.Name, At: d.act.At, Resealed: d.index})
 	}
 	var tokens []*JoinToken
 	for t := range d.joinTokens.from("") {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/concord-id/concord/broker"
@@ -11,10 +12,13 @@ const MaxRemoved = 10_000
 
 // RemoveMember takes a node out of the cluster, for ever: its key is not
 // admitted again. Of one that was taken out before, it can still say that it is
-// compromised.
+// compromised, or that there is no time to wait.
 type RemoveMember struct {
 	ID          string
 	Compromised bool
+	// Force has the authorities that a compromised member could open replaced
+	// without waiting for the publication window.
+	Force bool
 }
 
 func (c RemoveMember) kind() kind      { return kindRemoveMember }
@@ -23,11 +27,17 @@ func (c RemoveMember) subject() string { return subject(memberShape.name, c.ID) 
 func (c RemoveMember) fields(v visitor) Command {
 	v.text(1, "id", &c.ID)
 	v.flag(2, "compromised", &c.Compromised)
+	v.flag(3, "force", &c.Force)
 	return c
 }
 
-// Validate wants a member's ID.
-func (c RemoveMember) Validate() error { return validateKeyHash("a member", c.ID) }
+// Validate wants a member's ID, and nothing to be forced of one that is trusted.
+func (c RemoveMember) Validate() error {
+	if c.Force && !c.Compromised {
+		return errors.New("only of a compromised member there are authorities to replace at once: say that it is compromised, or do not force anything")
+	}
+	return validateKeyHash("a member", c.ID)
+}
 
 func (c RemoveMember) apply(d *draft) error {
 	member := d.members.get(c.ID)
@@ -40,7 +50,7 @@ func (c RemoveMember) apply(d *draft) error {
 		return broker.Refuse(broker.ResourceExhausted, "%d members have been removed already, the most is %d", d.removed.count(), MaxRemoved)
 	}
 	d.members.drop(d, member)
-	d.removed.put(d, &Removed{ID: c.ID, Name: member.Name, At: d.act.At, Compromised: c.Compromised})
+	d.removed.put(d, &Removed{ID: c.ID, Name: member.Name, At: d.act.At, Compromised: c.Compromised, Force: c.Force})
 	d.change.Members = true
 	if last := d.duties.get(""); last != nil && slices.Contains(last.Live, c.ID) {
 		live := slices.DeleteFunc(slices.Clone(last.Live), func(id string) bool { return id == c.ID })
@@ -53,11 +63,15 @@ func (c RemoveMember) apply(d *draft) error {
 // again is for a node that is no member any more.
 func (c RemoveMember) again(d *draft) error {
 	removed := d.removed.get(c.ID)
-	if removed == nil || removed.Compromised || !c.Compromised {
+	news := removed != nil && c.Compromised && (!removed.Compromised || c.Force && !removed.Force)
+	if !news {
 		return broker.Refuse(broker.NotFound, "there is no member with the ID %.12s…", c.ID)
 	}
 	compromised := *removed
-	compromised.Compromised = true
+	if !removed.Compromised {
+		compromised.Resealed = 0 // what it could open is to be found out, at the next Reseal
+	}
+	compromised.Compromised, compromised.Force = true, removed.Force || c.Force
 	d.removed.put(d, &compromised)
 	d.change.Members = true
 	return nil

@@ -25,6 +25,7 @@ const (
 	recordRemoved      recordKind = 10
 	recordJoinToken    recordKind = 11
 	recordDuties       recordKind = 12
+	recordSealing      recordKind = 13
 )
 
 // shape is what a table knows about its records.

@@ -22,6 +22,7 @@ type tables struct {
 	removed       table[Removed]
 	joinTokens    table[JoinToken]
 	duties        table[Duties]
+	sealing       table[Sealing]
 
 	lookup entryIndex   // of entries
 	held   heldKeys     // of bundles and publication
@@ -46,6 +47,7 @@ func newTables() tables {
 		removed:       newTable(&removedShape),
 		joinTokens:    newTable(&joinTokenShape),
 		duties:        newTable(&dutiesShape),
+		sealing:       newTable(&sealingShape),
 
 		lookup: newEntryIndex(),
 		held:   newHeldKeys(),
@@ -72,6 +74,7 @@ func (t tables) copy() tables {
 		removed:       t.removed.copy(),
 		joinTokens:    t.joinTokens.copy(),
 		duties:        t.duties.copy(),
+		sealing:       t.sealing.copy(),
 
 		lookup: t.lookup.copy(),
 		held:   t.held.copy(),
@@ -94,6 +97,6 @@ type stored interface {
 func (t tables) stored() []stored {
 	return []stored{
 		t.domain, t.publication, t.authorities, t.entries, t.relationships, t.bundles, t.agents, t.requests,
-		t.members, t.removed, t.joinTokens, t.duties,
+		t.members, t.removed, t.joinTokens, t.duties, t.sealing,
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // NewestCommand is the highest number of a command that this version knows.
-const NewestCommand = uint64(kindReseal)
+const NewestCommand = uint64(kindRenewKEK)
 
 // Members returns the members of the cluster, sorted by ID.
 func (v *View) Members() iter.Seq[Member] { return values(v.members.from("")) }
@@ -46,7 +46,7 @@ func (v *View) Duties() Duties {
 func (v *View) Knows(c Command) error {
 	var old []string
 	for m := range v.members.from("") {
-		if m.Commands < uint64(c.kind()) {
+		if m.Commands < uint64(newestIn(c)) {
 			old = append(old, m.Name+" ("+m.Version+")")
 		}
 	}
@@ -55,4 +55,20 @@ func (v *View) Knows(c Command) error {
 	}
 	slices.Sort(old)
 	return broker.Refuse(broker.FailedPrecondition, "%s is not possible until every member runs a version that knows it: upgrade %s", c.kind(), strings.Join(old, ", "))
+}
+
+// newestIn is the command with which all that is in c came to be known: a field may
+// be younger than its command, and a version without it would stop at it.
+func newestIn(c Command) kind {
+	switch c := c.(type) {
+	case Reseal:
+		if c.Removed != nil {
+			return kindRenewKEK
+		}
+	case RemoveMember:
+		if c.Force {
+			return kindRenewKEK
+		}
+	}
+	return c.kind()
 }

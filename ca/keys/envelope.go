@@ -16,8 +16,8 @@ import (
 // The checksum tells damage from another key-encryption key; the GCM tag is
 // what protects.
 const (
-	sealedMagic = "CSK1"
-	checkBytes  = 8
+	sealedMagic = ca.SealedMagic
+	checkBytes  = ca.KEKCheckBytes
 	nonceBytes  = 12
 	tagBytes    = 16
 	crcBytes    = 4
