@@ -20,8 +20,13 @@ func (s *server) listAuthorities(ctx context.Context, who broker.Caller, _ *requ
 		if err != nil {
 			return nil, err
 		}
+		exposed, err := s.registrar.Exposed(ctx, who, use)
+		if err != nil {
+			return nil, err
+		}
 		for _, a := range all {
 			shown := showAuthority(&a)
+			shown.Exposed = exposed[a.ID]
 			for _, r := range readiness {
 				if r.Authority.ID == a.ID {
 					shown.Earliest, shown.Ready = r.Earliest, r.Ready

@@ -17,6 +17,7 @@ func (s *server) cluster(ctx context.Context, who broker.Caller, _ *request) (an
 	out := client.Cluster{
 		Node: status.Node, Members: []client.ClusterMember{}, Index: status.Index, Epoch: status.Epoch,
 		Live: append([]string{}, status.Live...), Tolerates: status.Tolerates,
+		Keys: showKeyCare(status.Keys),
 	}
 	var furthest uint64
 	for _, m := range status.Members {
@@ -36,7 +37,7 @@ func showClusterMember(m registrar.MemberStatus, furthest uint64) client.Cluster
 	shown.Leading, shown.Ready, shown.Reasons = m.Leading, m.Ready, m.Reasons
 	shown.Applied, shown.LastIndex, shown.Lag, shown.Digest = m.Applied, m.LastIndex, furthest-m.LastIndex, m.Digest
 	shown.Staleness, shown.ClockOffset = client.Duration(m.Staleness.Round(time.Millisecond)), client.Duration(m.Offset.Round(time.Millisecond))
-	shown.Polls, shown.DiskFree, shown.DiskSize = m.Polls, m.DiskFree, m.DiskSize
+	shown.Polls, shown.DiskFree, shown.DiskSize, shown.KEK = m.Polls, m.DiskFree, m.DiskSize, m.KEK
 	return shown
 }
 
@@ -70,11 +71,15 @@ func (s *server) removeMember(ctx context.Context, who broker.Caller, r *request
 	if err != nil {
 		return nil, err
 	}
+	force, err := r.flag("force")
+	if err != nil {
+		return nil, err
+	}
 	dry, err := r.dryRun()
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.registrar.RemoveMember(ctx, who, registrar.RemoveMember{Member: member, Compromised: compromised, DryRun: dry})
+	out, err := s.registrar.RemoveMember(ctx, who, registrar.RemoveMember{Member: member, Compromised: compromised, Force: force, DryRun: dry})
 	return outcome(out, err, showMember)
 }
 

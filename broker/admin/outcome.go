@@ -10,7 +10,7 @@ func outcome[T, D any](o registrar.Outcome[T], err error, show func(*T) D) (any,
 	if err != nil {
 		return nil, err
 	}
-	out := client.Outcome[D]{Index: o.Index, DryRun: o.DryRun}
+	out := client.Outcome[D]{Index: o.Index, DryRun: o.DryRun, Warning: o.Warning}
 	if o.Before != nil {
 		before := show(o.Before)
 		out.Before = &before

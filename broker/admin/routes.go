@@ -102,7 +102,8 @@ func (s *server) clusterRoutes() []route {
 		{http.MethodGet, "/cluster", s.cluster, nil, false},
 		{http.MethodGet, "/cluster/backup", s.backup, nil, false},
 		{http.MethodPost, "/cluster/tokens", s.createJoinToken, dryRun, true},
-		{http.MethodDelete, "/cluster/members/{member}", s.removeMember, append([]string{"compromised"}, dryRun...), false},
+		{http.MethodDelete, "/cluster/members/{member}", s.removeMember, append([]string{"compromised", "force"}, dryRun...), false},
+		{http.MethodPost, "/cluster/rekey", s.rekey, dryRun, false},
 		{http.MethodPost, "/cluster/transfer", s.transfer, append([]string{"to"}, dryRun...), false},
 	}
 }

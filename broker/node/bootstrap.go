@@ -55,6 +55,9 @@ func (n *Node) settle(ctx context.Context) error {
 			want, n.config.DataDir, domain.TrustDomain.Name())
 	}
 	n.domain = issue.Domain{Keys: n.keys, Cluster: domain.ClusterID, TrustDomain: domain.TrustDomain, KeyType: n.config.KeyType}
+	if err := n.awaitKEK(ctx); err != nil {
+		return err
+	}
 	if err := n.checkKeys(); err != nil {
 		return err
 	}

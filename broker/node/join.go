@@ -155,7 +155,7 @@ func (n *Node) admit(ctx context.Context, from replica.Peer, body []byte) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	defer clear(kek)
+	clear(kek) // asked for now only to refuse before the token is used up
 	member := state.Member{
 		ID: string(from.ID), Name: asked.Name, Address: asked.Address, Incarnation: 0, Version: asked.Version, Commands: asked.Commands, Settings: asked.Settings,
 	}
@@ -168,6 +168,10 @@ func (n *Node) admit(ctx context.Context, from replica.Peer, body []byte) ([]byt
 	if err := n.replica.WaitIndex(ctx, applied.Index); err != nil {
 		return nil, err
 	}
+	if kek, err = n.handOverKEK(); err != nil {
+		return nil, err
+	}
+	defer clear(kek)
 	domain, _ := n.replica.View().Domain()
 	chain, err := n.replica.Admit(key, domain.ClusterID)
 	if err != nil {

@@ -44,6 +44,8 @@ type report struct {
 	Ready       bool          `json:"ready"`
 	Reasons     []string      `json:"reasons,omitempty"`
 	Polls       int           `json:"polls"` // peers that it follows
+	KEKs        kekReport     `json:"keks"`
+	KeyCare     string        `json:"key_care,omitempty"` // of the leader: why it has not done what the keys need
 	DiskFree    uint64        `json:"disk_free"`
 	DiskSize    uint64        `json:"disk_size"`
 }
@@ -58,6 +60,10 @@ func (n *Node) report() report {
 		Name: n.config.NodeName, Version: n.version, Incarnation: n.replica.Incarnation(), Clock: n.around.now(),
 		Leading: status.Leading, Term: status.Term, LastIndex: status.LastIndex, Applied: view.Index(), Digest: hex.EncodeToString(digest[:]),
 		Staleness: status.Staleness, Heard: status.Heard, Ready: ready.Ready, Reasons: ready.Reasons, Polls: n.pool.Following(),
+	}
+	r.KEKs = n.kekReport()
+	if care := n.keyCare.Load(); care != nil && r.Leading {
+		r.KeyCare = *care
 	}
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(n.dir.raft(), &disk); err == nil {

@@ -38,6 +38,7 @@ func (m membership) Members(ctx context.Context) []registrar.MemberStatus {
 			s.Applied, s.LastIndex, s.Digest = h.Applied, h.LastIndex, h.Digest
 			s.Staleness, s.Heard, s.Offset, s.Polls = h.Staleness, h.Heard, h.offset, h.Polls
 			s.DiskFree, s.DiskSize = h.DiskFree, h.DiskSize
+			s.KEK, s.KEKProvided, s.KeyCare = h.KEKs.Seals, h.KEKs.Provided, h.KeyCare
 		}
 		all = append(all, s)
 	}

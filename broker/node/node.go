@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -56,6 +57,7 @@ type Node struct {
 	failed chan error      // the first machine that ended by itself
 
 	keys      issue.Keys
+	kek       *kekStore // nil with key-manager: memory
 	trail     *audit.Trail
 	replica   *replica.Replica
 	truth     truth
@@ -73,6 +75,9 @@ type Node struct {
 
 	roll     roll          // what the leader has heard of the others
 	admitted chan struct{} // rings when a node was let in
+
+	kekTrouble atomic.Pointer[error]  // why followKEK has not done its work; written by it
+	keyCare    atomic.Pointer[string] // why the leader's care of the keys is not done; written by tendKeys
 }
 
 // Start starts a node and returns once it serves. What was started before a
@@ -199,6 +204,7 @@ func (n *Node) openReplica(ctx context.Context) error {
 		return fmt.Errorf("open the data in %s: %w", n.config.DataDir, err)
 	}
 	n.stack.push("replica", func(context.Context) error { return n.replica.Close() })
+	n.answerKEKs()
 	n.truth = truth{replica: n.replica, maxStaleness: n.config.MaxStaleness}
 	return nil
 }
@@ -222,6 +228,8 @@ func (n *Node) startMachines(context.Context) error {
 	turner := rotate.New(turning{n.authorities(), n}, n.domain, company{n}, n.log)
 	n.answer()
 
+	n.stack.run("key-encryption key", n.fail, n.followKEK)
+	n.stack.run("care of the keys", n.fail, func(ctx context.Context) error { return n.replica.WhileLeading(ctx, n.tendKeys) })
 	n.stack.run("key keeper", n.fail, n.keeper.Run)
 	n.stack.run("grants", n.fail, n.grants.Run)
 	n.stack.run("changes to grants", n.fail, func(ctx context.Context) error { return n.truth.followGrants(ctx, n.grants) })

@@ -20,7 +20,7 @@ type readiness struct {
 // readiness says whether this node can issue, now.
 func (n *Node) readiness() readiness {
 	r := readiness{Reasons: []string{}}
-	for _, err := range []error{n.truth.fresh(), n.issuer.Ready(time.Now()), n.keeper.Trouble()} {
+	for _, err := range []error{n.truth.fresh(), n.issuer.Ready(time.Now()), n.keeper.Trouble(), n.troubleWithKEK()} {
 		if err != nil {
 			// Several errors joined are a line each.
 			r.Reasons = append(r.Reasons, strings.Split(err.Error(), "\n")...)

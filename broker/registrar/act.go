@@ -22,6 +22,8 @@ type Outcome[T any] struct {
 	Index uint64
 	// DryRun says that nothing was changed.
 	DryRun bool
+	// Warning is what the change does not do by itself, in a sentence; "": nothing.
+	Warning string
 }
 
 const (

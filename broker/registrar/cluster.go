@@ -3,6 +3,7 @@ package registrar
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/concord-id/concord/broker"
@@ -17,6 +18,9 @@ type Cluster interface {
 	NewJoinToken(name string, until time.Time) (text string, token state.JoinToken, err error)
 	// Transfer has another member lead; to is its ID, "" for any that votes.
 	Transfer(ctx context.Context, to string) error
+	// Rekeyable says why another key-encryption key cannot take the place of that of
+	// now; nil if it can. It asks the other members.
+	Rekeyable(ctx context.Context) error
 	// Backup writes a backup of view.
 	Backup(view *state.View, w io.Writer) error
 }
@@ -43,6 +47,10 @@ type MemberStatus struct {
 	Polls     int           // peers that it follows
 	DiskFree  uint64        // bytes
 	DiskSize  uint64
+
+	KEK         string // the ID of the key-encryption key with which it seals; "" if it seals nothing
+	KEKProvided bool   // by its environment, not in a file of its own
+	KeyCare     string // if it leads: why it has not done yet what the keys need; "": nothing waits
 }
 
 // ClusterStatus is how the cluster is, seen from this node.
@@ -53,6 +61,7 @@ type ClusterStatus struct {
 	Epoch     uint64         // of the duties; 0: none were given yet
 	Live      []string       // IDs of the members among which work is shared
 	Tolerates int            // how many more voters may be lost now without losing the majority; negative: it is lost
+	Keys      KeyCare
 }
 
 // Clustered asks every member how it is.
@@ -73,6 +82,7 @@ func (r *Registrar) Clustered(ctx context.Context, who broker.Caller) (ClusterSt
 		}
 	}
 	s.Tolerates = up - (voters/2 + 1)
+	s.Keys = keyCare(view, s.Members)
 	return s, nil
 }
 
@@ -135,16 +145,24 @@ func (r *Registrar) CreateJoinToken(ctx context.Context, who broker.Caller, in N
 type RemoveMember struct {
 	Member      string // its name or ID
 	Compromised bool   // its key, or what it kept, may be in other hands
-	DryRun      bool
+	// Force has what a compromised member could open replaced at once: who has not
+	// fetched our bundle since refuses the SVIDs that are signed from then on.
+	Force  bool
+	DryRun bool
 }
 
-// RemoveMember takes a member out of the cluster for ever. NotFound if there is none.
+// RemoveMember takes a member out of the cluster for ever. NotFound if there is
+// none. That the key-encryption key changes then, and the authorities if it is
+// compromised, is the leader's to see to; Warning says what stands in the way.
 func (r *Registrar) RemoveMember(ctx context.Context, who broker.Caller, in RemoveMember) (Outcome[ClusterMember], error) {
 	out := Outcome[ClusterMember]{DryRun: in.DryRun}
 	if err := may(who, "remove members", broker.RoleAdmin); err != nil {
 		return out, err
 	}
-	act, err := act(who, "remove member", in.Member, in.Compromised)
+	if err := invalid(state.RemoveMember{ID: strings.Repeat("0", 64), Compromised: in.Compromised, Force: in.Force}.Validate()); err != nil {
+		return out, err
+	}
+	act, err := act(who, "remove member", in.Member, in.Compromised, in.Force)
 	if err != nil {
 		return out, err
 	}
@@ -153,8 +171,14 @@ func (r *Registrar) RemoveMember(ctx context.Context, who broker.Caller, in Remo
 		return out, err
 	}
 	out.Before = &member
-	_, out.Index, err = r.carryOut(ctx, act, state.RemoveMember{ID: member.ID, Compromised: in.Compromised}, in.DryRun)
-	return out, err
+	_, out.Index, err = r.carryOut(ctx, act, state.RemoveMember{ID: member.ID, Compromised: in.Compromised, Force: in.Force}, in.DryRun)
+	if err != nil {
+		return out, err
+	}
+	if stuck := r.parts.Cluster.Rekeyable(ctx); stuck != nil {
+		out.Warning = "what " + member.Name + " knows still opens the authorities' keys: " + stuck.Error()
+	}
+	return out, nil
 }
 
 // memberCalled returns the member with a name or an ID.

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,25 +54,47 @@ func readKEK(path string) ([]byte, error) {
 	return kek, nil
 }
 
-// makeKEK writes a new key beside path, brings it to the disk and gives it its
-// name only then, so that a crash leaves all of it or nothing. It fails with
-// fs.ErrExist if somebody else was faster.
+// NewKEK makes a key-encryption key: clear it when it is where it belongs.
+func NewKEK() ([]byte, error) {
+	kek := make([]byte, KEKBytes)
+	_, err := rand.Read(kek)
+	return kek, err
+}
+
+// KEKID names a key-encryption key, as Sealed.ID does.
+func KEKID(kek []byte) string {
+	check := checkValue(kek)
+	return hex.EncodeToString(check[:])
+}
+
+// makeKEK makes a new key in the file at path.
 func makeKEK(path string) error {
+	kek, err := NewKEK()
+	if err != nil {
+		return err
+	}
+	defer clear(kek)
+	return WriteKEK(path, kek)
+}
+
+// UnnamedKEKs is the pattern of the names of files beside a key-encryption key's
+// that WriteKEK was writing when a crash came.
+const UnnamedKEKs = ".kek-*"
+
+// WriteKEK writes a key beside path, brings it to the disk and gives it its
+// name only then, so that a crash leaves all of it or nothing. It fails with
+// fs.ErrExist if there is a file at path.
+func WriteKEK(path string, kek []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, ".kek-*") // mode 0600
+	temp, err := os.CreateTemp(dir, UnnamedKEKs) // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp.Name())
 	defer temp.Close()
-	kek := make([]byte, KEKBytes)
-	defer clear(kek)
-	if _, err := rand.Read(kek); err != nil {
-		return err
-	}
 	if _, err := temp.Write(kek); err != nil {
 		return err
 	}

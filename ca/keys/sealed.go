@@ -48,6 +48,21 @@ func NewSealed(path string) (*Sealed, error) {
 	return s, err
 }
 
+// OpenSealed returns a key manager with the KEK in the file at path, which must be
+// there.
+func OpenSealed(path string) (*Sealed, error) {
+	kek, err := readKEK(path)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(kek)
+	s, err := newSealed(kek, "the file "+path)
+	if err == nil {
+		s.file = true
+	}
+	return s, err
+}
+
 // NewSealedFromText returns a key manager with a KEK that was given as base64
 // (32 bytes, standard or URL alphabet), by the environment for instance.
 // source names where it was found and is used in errors: "CONCORD_KEK".
@@ -105,16 +120,22 @@ func (s *Sealed) Generate(b Binding, kt ca.KeyType) (crypto.Signer, []byte, erro
 	if b, err = bindTo(b, signer); err != nil {
 		return nil, nil, err
 	}
+	sealed, err := s.seal(b, signer)
+	return signer, sealed, err
+}
+
+// seal returns signer's ciphertext.
+func (s *Sealed) seal(b Binding, signer crypto.Signer) ([]byte, error) {
 	plain, err := x509.MarshalPKCS8PrivateKey(signer)
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode the key of %s authority %s: %w", b.Use, b.Authority, err)
+		return nil, fmt.Errorf("encode the key of %s authority %s: %w", b.Use, b.Authority, err)
 	}
 	defer clear(plain)
 	nonce := make([]byte, s.aead.NonceSize())
 	if _, err := rand.Read(nonce); err != nil {
-		return nil, nil, fmt.Errorf("seal the key of %s authority %s: %w", b.Use, b.Authority, err)
+		return nil, fmt.Errorf("seal the key of %s authority %s: %w", b.Use, b.Authority, err)
 	}
-	return signer, envelope{s.check, nonce, s.aead.Seal(nil, nonce, plain, associated(b, s.check))}.encode(), nil
+	return envelope{s.check, nonce, s.aead.Seal(nil, nonce, plain, associated(b, s.check))}.encode(), nil
 }
 
 // Open returns the private key in sealed. It is ErrWrongKEK if another

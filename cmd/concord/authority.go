@@ -62,6 +62,10 @@ func inOrderOfLife(a, b client.Authority) int {
 // remark is what is special about an authority.
 func remark(a client.Authority) string {
 	switch {
+	case a.Exposed && a.Tainted:
+		return "tainted: a compromised member could open it"
+	case a.Exposed:
+		return "exposed: a compromised member could open it, it is replaced"
 	case a.Tainted:
 		return "tainted"
 	case a.Ready:

@@ -14,7 +14,7 @@ import (
 
 func clusterCommand() *cobra.Command {
 	return group("cluster", "The members of this cluster",
-		clusterStatus(), clusterToken(), clusterRemove(), clusterTransfer(), clusterBackup(), clusterRestore())
+		clusterStatus(), clusterToken(), clusterRemove(), clusterRekey(), clusterTransfer(), clusterBackup(), clusterRestore())
 }
 
 func clusterStatus() *cobra.Command {
@@ -58,6 +58,7 @@ func printCluster(w io.Writer, s client.Cluster) {
 		row(w, m.Name, role(m), memberState(m), m.Applied, m.Lag, span(time.Duration(m.Staleness))+" ago", offset(m), m.Polls, free(m), m.Version, m.Address)
 	}
 	fmt.Fprintln(w, tolerance(s))
+	printKeyCare(w, s.Keys)
 	for _, m := range s.Members {
 		for _, reason := range m.Reasons {
 			fmt.Fprintf(w, "%s: %s\n", m.Name, reason)
@@ -141,15 +142,24 @@ trusted with the domain's keys. It is shown once and kept nowhere.`,
 
 func clusterRemove() *cobra.Command {
 	var o operator
-	var compromised bool
+	var compromised, force bool
 	c := &cobra.Command{
 		Use:   "remove MEMBER",
 		Short: "Take a member out of the cluster, for ever",
 		Long: `Take a member out, by its name or ID: one that is lost, or that is not needed any
 more. Its key is never admitted again; the machine may come back with an empty data
-directory and a new token. A member that runs is told, and stops.`,
+directory and a new token. A member that runs is told, and stops. Then the leader has
+a new key-encryption key take the place of the one that the member knows, and seals
+the authorities' keys with it: concord cluster status shows when that is done.
+
+With --compromised it is cut off at once, and every authority that it could open is
+replaced: one that is prepared is discarded, another is made, signs when the
+publication window is over, and the one before it is tainted. With --force the window
+is not waited for: partners that have not fetched the bundle since refuse your
+workloads' new SVIDs until they do.`,
 		Example: `  concord cluster remove n3 --dry-run
-  concord cluster remove n3 --compromised`,
+  concord cluster remove n3 --compromised
+  concord cluster remove n3 --compromised --force`,
 		Args:              wantArgs("MEMBER"),
 		ValidArgsFunction: arguments(o.memberNames()),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -157,10 +167,14 @@ directory and a new token. A member that runs is told, and stops.`,
 			if compromised {
 				query.Set("compromised", "true")
 			}
+			if force {
+				query.Set("force", "true")
+			}
 			return change[client.RegisteredMember](c, &o, http.MethodDelete, client.Path("cluster", "members", args[0]), query, nil, "remove", "member "+args[0])
 		},
 	}
-	c.Flags().BoolVar(&compromised, "compromised", false, "its key or its disk may be in other hands: it is cut off at once")
+	c.Flags().BoolVar(&compromised, "compromised", false, "its key or its disk may be in other hands: it is cut off at once, and the authorities are replaced")
+	c.Flags().BoolVar(&force, "force", false, "with --compromised: do not wait for the publication window; partners that have not fetched the bundle refuse new SVIDs until they do")
 	o.bindWrite(c)
 	return c
 }

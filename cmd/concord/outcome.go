@@ -24,6 +24,9 @@ func printOutcome[T any](w io.Writer, verb, subject string, o client.Outcome[T])
 		fmt.Fprintf(w, "Done: %s %s (index %d).\n", verb, cell(subject), o.Index)
 	}
 	printDifference(w, fields(o.Before), fields(o.After))
+	if o.Warning != "" {
+		fmt.Fprintf(w, "Warning: %s\n", cell(o.Warning))
+	}
 }
 
 // printDifference prints each field that is not the same before and after.

@@ -44,6 +44,9 @@ func (m Members) NewJoinToken(name string, until time.Time) (string, state.JoinT
 // Transfer implements registrar.Cluster.
 func (m Members) Transfer(context.Context, string) error { return nil }
 
+// Rekeyable implements registrar.Cluster.
+func (m Members) Rekeyable(context.Context) error { return nil }
+
 // Backup implements registrar.Cluster.
 func (m Members) Backup(view *state.View, w io.Writer) error {
 	_, err := view.WriteTo(w)

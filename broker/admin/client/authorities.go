@@ -9,6 +9,7 @@ type Authority struct {
 	KeyType      string    `json:"key_type"`
 	Status       string    `json:"status"` // "prepared", "active", "old"
 	Tainted      bool      `json:"tainted,omitempty"`
+	Exposed      bool      `json:"exposed,omitempty"` // a compromised member could open its key
 	NotBefore    time.Time `json:"not_before,omitzero"`
 	NotAfter     time.Time `json:"not_after,omitzero"`
 	PreparedAt   time.Time `json:"prepared_at,omitzero"`

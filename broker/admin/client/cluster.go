@@ -10,6 +10,7 @@ type Cluster struct {
 	Epoch     uint64          `json:"epoch"`     // of the sharing of work; 0 before the first
 	Live      []string        `json:"live"`      // IDs of those among whom work is shared
 	Tolerates int             `json:"tolerates"` // voters that may be lost now; negative: there is no majority
+	Keys      KeyCare         `json:"keys"`
 }
 
 // RegisteredMember is a member as the state knows it.
@@ -40,6 +41,7 @@ type ClusterMember struct {
 	Polls       int      `json:"polls,omitempty"`       // peers that it follows
 	DiskFree    uint64   `json:"disk_free_bytes,omitempty"`
 	DiskSize    uint64   `json:"disk_size_bytes,omitempty"`
+	KEK         string   `json:"kek,omitempty"` // the ID of the key-encryption key with which it seals
 }
 
 // NewJoinToken asks for a join token.

@@ -24,4 +24,6 @@ type Outcome[T any] struct {
 	After  *T     `json:"after,omitempty"`  // absent: nothing is left
 	Index  uint64 `json:"index"`            // log index of the change; of a dry run, what it looked at; 0: it is not in the log
 	DryRun bool   `json:"dry_run,omitempty"`
+	// Warning is what the change does not do by itself; "": nothing.
+	Warning string `json:"warning,omitempty"`
 }
