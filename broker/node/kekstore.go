@@ -62,7 +62,10 @@ func openKEKStore(dir dataDir) (*kekStore, bool, error) {
 	all, err := k.successors()
 	for _, s := range all {
 		var next *keys.Sealed
-		if next, err = keys.OpenSealed(k.path(s)); err != nil {
+		if next, err = keys.OpenSealed(k.path(s)); err == nil && next.ID() != s.id {
+			err = fmt.Errorf("%s holds another key-encryption key than its name says: it is damaged, remove it", k.path(s))
+		}
+		if err != nil {
 			break
 		}
 		k.ring.Add(next)

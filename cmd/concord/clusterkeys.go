@@ -5,15 +5,11 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/concord-id/concord/broker/admin/client"
 )
-
-// rekeyTimeout is more than a node waits for what a rekey asks for.
-const rekeyTimeout = 30 * time.Second
 
 func clusterRekey() *cobra.Command {
 	var o operator
@@ -34,7 +30,6 @@ rekey; then start them with that one in CONCORD_KEK alone.`,
   concord cluster rekey -o json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o.timeout = max(o.timeout, rekeyTimeout)
 			var out client.Outcome[client.Rekeyed]
 			if err := o.ask(c, http.MethodPost, client.Path("cluster", "rekey"), o.query(nil), nil, &out); err != nil {
 				return err
