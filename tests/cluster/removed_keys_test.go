@@ -107,7 +107,7 @@ func TestWhatACompromisedMemberCouldOpenSignsNoMore(t *testing.T) {
 	world.Eventually(t, "another leads", func() bool {
 		return members[0].Admin().Try(http.MethodPost, client.Path("cluster", "transfer"), nil, nil, nil) == nil
 	})
-	settled(t, members[1])
+	settled(t, members[0])
 	replaced(t, members[0], exposed)
 	for _, n := range members[:2] {
 		world.Eventually(t, n.Config.NodeName+" signs by an authority that was made since", func() bool {
