@@ -123,6 +123,8 @@ var documents = map[string]struct {
 	"RegisteredMember": {client.RegisteredMember{}, false}, "RegisteredMemberOutcome": {client.Outcome[client.RegisteredMember]{}, false},
 	"Cluster": {client.Cluster{}, false}, "ClusterMember": {client.ClusterMember{}, false}, "NewJoinToken": {client.NewJoinToken{}, true},
 	"JoinToken": {client.JoinToken{}, false}, "JoinTokenOutcome": {client.Outcome[client.JoinToken]{}, false},
+	"KeyCare": {client.KeyCare{}, false}, "TurningAuthority": {client.TurningAuthority{}, false}, "KEKHolder": {client.KEKHolder{}, false},
+	"Rekeyed": {client.Rekeyed{}, false}, "RekeyedOutcome": {client.Outcome[client.Rekeyed]{}, false},
 	"Leader": {client.Leader{}, false}, "LeaderOutcome": {client.Outcome[client.Leader]{}, false},
 	"LogLevel": {client.LogLevel{}, false}, "LogLevelOutcome": {client.Outcome[client.LogLevel]{}, false},
 	"AuditField": {client.AuditField{}, false}, "AuditRecord": {client.AuditRecord{}, false}, "AuditRecords": {client.AuditRecords{}, false}, "AuditVerified": {client.AuditVerified{}, false}, "AuditGap": {client.AuditGap{}, false},

@@ -187,6 +187,7 @@ var verbs = map[string]verb{
 	"GET /v1/cluster/backup":              {admins, 200, at("/v1/cluster/backup"), nil},
 	"POST /v1/cluster/tokens":             {admins, 200, at("/v1/cluster/tokens"), value(client.NewJoinToken{Name: "n4"})},
 	"DELETE /v1/cluster/members/{member}": {admins, 200, at("/v1/cluster/members/n2"), nil},
+	"POST /v1/cluster/rekey":              {admins, 200, at("/v1/cluster/rekey?dry_run=true"), nil},
 	"POST /v1/cluster/transfer":           {admins, 200, at("/v1/cluster/transfer?to=n2"), nil},
 
 	"GET /v1/authorities":                {readers, 200, at("/v1/authorities"), nil},
@@ -226,7 +227,7 @@ func (f *furnished) do(t testing.TB, name string, change ...func(*http.Request))
 func writes() []string {
 	return slices.Sorted(func(yield func(string) bool) {
 		for name := range verbs {
-			kept := !strings.HasPrefix(name, "GET ") && !strings.Contains(name, "/svids/") && !strings.Contains(name, "/log-level") && !strings.HasSuffix(name, "/refresh") && !strings.HasSuffix(name, "/transfer")
+			kept := !strings.HasPrefix(name, "GET ") && !strings.Contains(name, "/svids/") && !strings.Contains(name, "/log-level") && !strings.HasSuffix(name, "/refresh") && !strings.HasSuffix(name, "/transfer") && !strings.HasSuffix(name, "/rekey")
 			if kept && !yield(name) {
 				return
 			}

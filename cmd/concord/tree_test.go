@@ -24,7 +24,7 @@ func leaves(c *cobra.Command) []*cobra.Command {
 // writes are the verbs that change something, by their paths.
 var writes = []string{
 	"agent ban", "agent delete", "authority activate", "authority prepare", "authority revoke", "authority taint",
-	"bundle delete", "bundle set", "cluster remove", "cluster restore", "cluster token", "cluster transfer", "entry create", "entry delete", "entry update",
+	"bundle delete", "bundle set", "cluster rekey", "cluster remove", "cluster restore", "cluster token", "cluster transfer", "entry create", "entry delete", "entry update",
 	"federation create", "federation refresh", "federation remove", "federation update",
 	"log-level reset", "log-level set", "svid mint x509", "svid write",
 }
