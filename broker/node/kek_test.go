@@ -86,7 +86,7 @@ func TestAKEKIsGivenToMembersOnly(t *testing.T) {
 		state.PutJoinToken{Token: state.JoinToken{ID: strings.Repeat("cd", 32), Name: "n2", ExpiresAt: time.Now().Add(time.Hour)}},
 		state.AdmitMember{Token: strings.Repeat("cd", 32), Member: state.Member{ID: gone, Name: "n2", Address: "127.0.0.1:1", Version: "test", Commands: state.NewestCommand}},
 		state.RemoveMember{ID: gone})
-	sealing := awaitSealing(t, n)
+	sealing := awaitSealing(t, n, func() string { return keys.KEKID(now()) })
 	for name, test := range map[string]struct {
 		from replica.Peer
 		id   string
@@ -119,15 +119,16 @@ func TestAKEKIsGivenToMembersOnly(t *testing.T) {
 	}
 }
 
-// awaitSealing waits until a key-encryption key has taken another's place.
-func awaitSealing(t *testing.T, n *node.Node) state.Sealing {
+// awaitSealing waits until a key-encryption key has taken another's place, in the
+// state and on the disk.
+func awaitSealing(t *testing.T, n *node.Node, onDisk func() string) state.Sealing {
 	t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
 	for {
-		if s, _ := n.View().Sealing(); s.KEK != "" {
+		if s, _ := n.View().Sealing(); s.KEK != "" && s.KEK == onDisk() {
 			return s
 		}
 		select {
