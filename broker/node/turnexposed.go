@@ -54,7 +54,7 @@ func (n *Node) turnOf(view *state.View, use ca.Use) (state.Command, time.Time, e
 	case active == nil || !view.Exposed(*active):
 		return nil, time.Time{}, nil
 	case prepared == nil:
-		a, err := n.domain.NewAuthority(use, n.authorities().Terms().AuthorityTTL, time.Now())
+		a, err := n.domain.NewAuthority(use, n.authorities().Terms().AuthorityTTL, n.around.now())
 		return state.PrepareAuthority{Authority: a}, time.Time{}, err
 	}
 	return n.takeOver(view, *prepared)
@@ -68,7 +68,7 @@ func (n *Node) takeOver(view *state.View, next ca.Authority) (state.Command, tim
 	if step.Force {
 		return step, time.Time{}, nil
 	}
-	if earliest := ca.Earliest(next, terms.Window); time.Now().Before(earliest) {
+	if earliest := ca.Earliest(next, terms.Window); n.around.now().Before(earliest) {
 		return nil, earliest, nil
 	}
 	all := company{n}
