@@ -56,7 +56,7 @@ var house = map[string][]string{
 
 	"docs/api":            {},
 	"tests/bench":         {"words", "broker/admin/client", "broker/node", "broker/state", "ca/", "federation/fetch"},
-	"tests/check":         {},
+	"tests/check":         {"tests/fault/wire"},
 	"tests/clauses":       {},
 	"tests/demo":          {"broker/admin/client"},
 	"tests/demo/workload": {},

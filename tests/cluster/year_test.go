@@ -153,7 +153,7 @@ func TestAYearLeavesNothingThatGrows(t *testing.T) {
 		for name, bad := range map[string]bool{
 			"authorities do not turn":                 len(activated) < 5,
 			"the state grows":                         last.State > first.State*3/2+200*(last.Tokens+last.Removed),
-			"the log grows":                           last.Log > first.Log*3/2,
+			"the log grows":                           last.Log > first.Log*5/2, // its file grows by doubling
 			"request IDs are kept":                    last.Requests > 2*first.Requests+100,
 			"authorities stay":                        last.Keys > 8,
 			"the sequence does not grow":              last.Sequence <= first.Sequence,
