@@ -17,7 +17,7 @@ var (
 // boot makes the membership if the directory is new, and starts raft on what
 // is there if it can be believed.
 func (r *Replica) boot(opts Options, snapshots *snapshotFiles) error {
-	heard := newHeardTransport(r.trans)
+	heard := newHeardTransport(r.trans, r.voter)
 	conf := r.config(opts)
 	if err := r.bootstrap(conf, opts.Servers, snapshots, heard); err != nil {
 		return err

@@ -1,6 +1,8 @@
 package replica_test
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -209,5 +211,36 @@ func TestALeaderThatIsRemovedLeavesNothingUndecided(t *testing.T) {
 		if err := gone.DropMember("n9"); err == nil {
 			t.Error("it changed the membership")
 		}
+	})
+}
+
+// A member that missed a join gives its vote to who joined, if nobody else can lead.
+func TestAMemberThatMissedAJoinVotesForWhoJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, leader, others := led(t, nil)
+		behind, lagging := others[0], others[1]
+		c.isolate(lagging)
+		fourth := c.newcomer("n3", replica.Options{})
+		c.isolate(lagging)
+		if err := errors.Join(c.members[leader].AddMember("n3", "n3"), c.members[leader].Promote("n3", "n3")); err != nil {
+			t.Fatal(err)
+		}
+		c.agreeBut(register(t, c.members[fourth], 1).Index, lagging)
+		// What the leader says last, only the newcomer hears.
+		c.isolate(behind)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err := c.members[leader].Propose(ctx, act(request(2)), agent(2))
+		cancel()
+		wantCode(t, err, broker.Unavailable)
+		for c.members[fourth].Status().LastIndex < c.members[leader].Status().LastIndex {
+			time.Sleep(10 * time.Millisecond)
+		}
+		c.isolate(leader)
+		c.connect(behind, lagging, fourth)
+		if next := c.leader(leader); next != fourth {
+			t.Errorf("member %d leads, whose log is not the longest", next)
+		}
+		last := register(t, c.members[lagging], 3)
+		c.agreeBut(last.Index, leader)
 	})
 }

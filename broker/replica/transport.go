@@ -19,10 +19,11 @@ type Transport interface {
 type heardTransport struct {
 	Transport
 	calls chan raft.RPC
+	voter func(id []byte) []byte // see candidate.go
 }
 
-func newHeardTransport(inner Transport) *heardTransport {
-	return &heardTransport{Transport: inner, calls: make(chan raft.RPC)}
+func newHeardTransport(inner Transport, voter func([]byte) []byte) *heardTransport {
+	return &heardTransport{Transport: inner, calls: make(chan raft.RPC), voter: voter}
 }
 
 // Consumer implements raft.Transport.
@@ -34,6 +35,7 @@ func (t *heardTransport) relay(heard func(commit uint64, at time.Time), done <-c
 	for {
 		select {
 		case call := <-t.Transport.Consumer():
+			call.Command = t.named(call.Command)
 			t.pass(call, heard, done)
 		case <-done:
 			return
