@@ -206,3 +206,21 @@ func TestAKEKWaitsUntilItCannotTakeThePlaceAnyMore(t *testing.T) {
 func same(have, want []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(have)), slices.Sorted(slices.Values(want)))
 }
+
+// A member that is about to be removed must not choose the key that comes then.
+func TestAKEKIsKeptForWhatTheStateSaysOnly(t *testing.T) {
+	n, _ := alone(t)
+	peer := strings.Repeat("ab", 32)
+	do(t, n,
+		state.PutJoinToken{Token: state.JoinToken{ID: strings.Repeat("cd", 32), Name: "n2", ExpiresAt: time.Now().Add(time.Hour)}},
+		state.AdmitMember{Token: strings.Repeat("cd", 32), Member: state.Member{ID: peer, Name: "n2", Address: "127.0.0.1:1", Version: "test", Commands: state.NewestCommand}})
+	for name, numbers := range map[string][2]uint64{"now": {0, 0}, "after its removal": {0, 1}, "for ever": {1 << 63, 0}} {
+		body, err := json.Marshal(map[string]any{"kek": bytes.Repeat([]byte{7}, keys.KEKBytes), "after": numbers[0], "removed": numbers[1]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := n.Answer(t.Context(), replica.Peer{ID: raft.ServerID(peer)}, node.KeepKEKCall, body); err == nil {
+			t.Errorf("%s: a member that does not lead had a key kept", name)
+		}
+	}
+}

@@ -25,6 +25,7 @@ type kekToKeep struct {
 	KEK     []byte `json:"kek"`
 	After   uint64 `json:"after"`
 	Removed uint64 `json:"removed"`
+	Index   uint64 `json:"index"` // of the state that the leader goes by
 }
 
 // kekWanted is which one is asked for, and kekGiven the answer.
@@ -55,11 +56,11 @@ func (n *Node) ownKEKs() error {
 	return nil
 }
 
-// keepKEK answers the leader, which is about to change the key-encryption key.
-func (n *Node) keepKEK(_ context.Context, from replica.Peer, body []byte) ([]byte, error) {
-	if _, gone := n.replica.View().Removed(string(from.ID)); gone {
-		return nil, broker.Refuse(broker.PermissionDenied, "%s was removed from the cluster", from.ID)
-	}
+// keepKEK answers the leader, which is about to change the key-encryption key. It
+// keeps one only if this node's state, which has everything that the leader's
+// has, says the same: that the leader is a member, that none was removed since, and
+// which key is in use. So nobody who is being removed has its own key kept.
+func (n *Node) keepKEK(ctx context.Context, from replica.Peer, body []byte) ([]byte, error) {
 	if err := n.ownKEKs(); err != nil {
 		return nil, err
 	}
@@ -67,6 +68,20 @@ func (n *Node) keepKEK(_ context.Context, from replica.Peer, body []byte) ([]byt
 	defer func() { clear(asked.KEK) }()
 	if err := json.Unmarshal(body, &asked); err != nil || len(asked.KEK) != keys.KEKBytes {
 		return nil, broker.Refuse(broker.InvalidArgument, "that is no key-encryption key")
+	}
+	if err := n.replica.WaitIndex(ctx, asked.Index); err != nil {
+		return nil, broker.Refuse(broker.Unavailable, "%s does not have what the leader has yet: %v", n.config.NodeName, err)
+	}
+	view := n.replica.View()
+	if _, member := view.Member(string(from.ID)); !member {
+		return nil, broker.Refuse(broker.PermissionDenied, "%s is no member of the cluster", from.ID)
+	}
+	if n.replica.Leader() != from.ID {
+		return nil, broker.Refuse(broker.Unavailable, "%s does not lead, as far as %s knows", n.nameOf(from.ID), n.config.NodeName)
+	}
+	if sealing, _ := view.Sealing(); sealing.Index != asked.After || view.RemovedCount() != asked.Removed {
+		return nil, broker.Refuse(broker.Aborted, "it was made from another state: the key-encryption key changed at log index %d and %d members were removed, not %d and %d",
+			sealing.Index, view.RemovedCount(), asked.After, asked.Removed)
 	}
 	return []byte("{}"), n.kek.keep(successor{asked.After, asked.Removed, keys.KEKID(asked.KEK)}, asked.KEK)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/concord-id/concord/broker"
 	"github.com/concord-id/concord/ca"
 )
 
@@ -221,6 +222,20 @@ func (c company) ClocksAgree() error {
 	slices.Sort(off)
 	return fmt.Errorf("the clocks of %d of %d members are within %s of this node's, a majority is needed (%v): set the clocks, nothing is rotated or removed until then",
 		agree, members, clockTolerance, off)
+}
+
+// clocksAgree is ClocksAgree, or Unavailable while the others were not asked since
+// this node leads.
+func (c company) clocksAgree() error {
+	err := c.ClocksAgree()
+	if err != nil && time.Since(c.n.roll.started()) < silentAfter {
+		for _, id := range c.n.others() {
+			if _, known := c.n.roll.answers(id); !known {
+				return broker.Refuse(broker.Unavailable, "whether the members' clocks agree is not known yet: nothing was changed; try again in a moment")
+			}
+		}
+	}
+	return err
 }
 
 // Spread implements rotate.Cluster.

@@ -197,7 +197,7 @@ func (n *Node) openReplica(ctx context.Context) error {
 	n.replica, err = replica.Open(ctx, replica.Options{
 		Dir: n.dir.raft(), Log: n.log, Trail: trail, Listener: n.doors.raft, Advertise: raft.ServerAddress(n.advertised()),
 		OpenStore: n.around.OpenLog, Dial: n.around.network().Dial, Answering: n.roll.answers,
-		Now: n.around.now, ClocksAgree: company{n}.ClocksAgree,
+		Now: n.around.now, ClocksAgree: company{n}.clocksAgree,
 		SnapshotEntries: n.around.SnapshotEntries, TrailingEntries: n.around.TrailingEntries,
 	})
 	if err != nil {

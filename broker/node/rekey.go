@@ -89,7 +89,7 @@ func (n *Node) nextKEK(ctx context.Context, view *state.View, after, removed uin
 		return "", err
 	}
 	defer clear(kek)
-	body, err := json.Marshal(kekToKeep{kek, after, removed})
+	body, err := json.Marshal(kekToKeep{kek, after, removed, view.Index()})
 	if err != nil {
 		return "", err
 	}

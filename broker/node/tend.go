@@ -18,6 +18,7 @@ const catchUp = 256
 // they are, brings raft's membership to what the state says, and says who is alive.
 func (n *Node) tend(ctx context.Context) {
 	n.roll.begin(time.Now())
+	defer func() { n.roll.begin(time.Now()) }() // what was heard is of this leadership
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	care := care{n: n, silent: map[raft.ServerID]bool{}, leaving: map[raft.ServerID]time.Time{}}

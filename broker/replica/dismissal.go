@@ -25,15 +25,19 @@ func (r *Replica) dismiss(ctx context.Context, p proposal, id raft.ServerID) (st
 	case <-ctx.Done():
 		return state.Applied{}, &undecided{refusal: broker.Refuse(broker.Unavailable, "another member is being removed: nothing was changed; try again in a moment")}
 	}
-	defer func() { <-r.dismissing }()
+	over := func() { <-r.dismissing }
 	if err := r.dispensable(id); err != nil {
+		over()
 		return state.Applied{}, err
 	}
-	return r.enter(ctx, p)
+	return r.enter(ctx, p, over) // until raft has decided, whoever goes on waiting
 }
 
 // dispensable says why a member cannot be removed now, if it is one.
 func (r *Replica) dispensable(id raft.ServerID) error {
+	if !r.Leading() { // it may not have applied yet what was decided before
+		return r.leaderless()
+	}
 	view := r.View()
 	if _, member := view.Member(string(id)); !member {
 		return nil // whatever it is, the state says so

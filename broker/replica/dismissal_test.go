@@ -1,10 +1,13 @@
 package replica_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +17,9 @@ import (
 	"github.com/concord-id/concord/broker"
 	"github.com/concord-id/concord/broker/replica"
 	"github.com/concord-id/concord/broker/state"
+	"github.com/concord-id/concord/ca"
+	"github.com/concord-id/concord/ca/issue"
+	"github.com/concord-id/concord/ca/keys"
 )
 
 // attendance is who answers a leader.
@@ -96,6 +102,43 @@ func TestARemovalLeavesAMajorityThatAnswers(t *testing.T) {
 		}
 		if err := remove("remove-3", second.ID()); err != nil {
 			t.Errorf("a removal that is asked for again: %v", err)
+		}
+	})
+}
+
+// A refusal by what the leader knows of others says nothing of an attempt before,
+// whose answer was lost.
+func TestARefusalAfterAnAttemptWithoutAnAnswerDecidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var off atomic.Bool
+		c, _, others := led(t, func(_ int, opts *replica.Options) {
+			opts.ClocksAgree = func() error {
+				if off.Load() {
+					return errors.New("the clocks are off")
+				}
+				return nil
+			}
+		})
+		follower := c.members[others[0]]
+		maker := issue.Domain{Keys: keys.NewMemory(), Cluster: "cluster", TrustDomain: acme, KeyType: ca.P256}
+		next, err := maker.NewAuthority(ca.X509, 90*24*time.Hour, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := follower.Propose(t.Context(), act("prepare"), state.PrepareAuthority{Authority: next}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		c.board.watch(nil, func(_ context.Context, _ raft.ServerID, name string) error {
+			if name == "propose" && !off.Swap(true) {
+				return errors.New("the answer is lost")
+			}
+			return nil
+		})
+		_, err = follower.Propose(t.Context(), act("activate"), state.ActivateAuthority{Use: ca.X509, ID: next.ID, VouchFor: time.Hour})
+		wantCode(t, err, broker.Unavailable)
+		if !strings.Contains(err.Error(), "is not known") {
+			t.Errorf("the caller hears: %v", err)
 		}
 	})
 }

@@ -69,3 +69,9 @@ func (r *Replica) Seeds() []Seed { return r.seeds() }
 
 // Incarnation is how often this node was started, this time included.
 func (r *Replica) Incarnation() uint64 { return r.me.incarnation }
+
+// Leader is the member that leads, as far as this node knows; "" if none does.
+func (r *Replica) Leader() raft.ServerID {
+	_, id := r.raft.Load().LeaderWithID()
+	return id
+}

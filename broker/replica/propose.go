@@ -76,6 +76,10 @@ func (r *Replica) persist(ctx context.Context, p proposal) (state.Applied, error
 		applied, err := r.attempt(ctx, p)
 		var u *undecided
 		if !errors.As(err, &u) {
+			if doubt != nil && err != nil && applied.Index == 0 {
+				// Refused before the log was asked, and it may be in the log already.
+				return state.Applied{}, doubt.refusal
+			}
 			return applied, err
 		}
 		if doubt == nil && u.unknown {
@@ -162,17 +166,24 @@ func (r *Replica) submit(ctx context.Context, p proposal) (state.Applied, error)
 	case state.RemoveMember:
 		return r.dismiss(ctx, p, raft.ServerID(c.ID))
 	case state.ActivateAuthority:
-		if err := r.clocksAgree(); err != nil && !c.Force {
+		err := r.clocksAgree()
+		switch refusal := (*broker.Refusal)(nil); {
+		case c.Force || err == nil:
+		case errors.As(err, &refusal) && refusal.Code == broker.Unavailable:
+			return state.Applied{}, &undecided{again: true, refusal: refusal}
+		default:
 			return state.Applied{}, broker.Refuse(broker.FailedPrecondition, "whether the publication window of %s authority %s is over cannot be told: %v", c.Use, c.ID, err)
 		}
 	}
-	return r.enter(ctx, p)
+	return r.enter(ctx, p, func() {})
 }
 
-// enter puts p into the log and waits for what becomes of it.
-func (r *Replica) enter(ctx context.Context, p proposal) (state.Applied, error) {
+// enter puts p into the log and waits for what becomes of it. It is over, and over
+// is called, when raft has answered, which may be later than who asked waits.
+func (r *Replica) enter(ctx context.Context, p proposal, over func()) (state.Applied, error) {
 	answered := make(chan outcome, 1)
 	go func() { // not waited for: raft leaves futures unanswered when it stops
+		defer over()
 		future := r.raft.Load().Apply(p.entry, queueTime)
 		err := future.Error()
 		answered <- outcome{future.Response(), err}

@@ -59,7 +59,8 @@ type Options struct {
 	Answering func(raft.ServerID) (answers, known bool)
 
 	// Now dates what other members propose to this one while it leads; nil:
-	// time.Now. ClocksAgree says why that time is not to be trusted; nil: it is.
+	// time.Now. ClocksAgree says why that time is not to be trusted; nil: it is. A
+	// Refusal with Unavailable says that it is not known yet.
 	Now         func() time.Time
 	ClocksAgree func() error
 

@@ -242,3 +242,27 @@ func TestAMemberWhoseKEKNobodyHasSaysSo(t *testing.T) {
 		t.Errorf("it started with a key-encryption key that opens nothing: %v", err)
 	}
 }
+
+// A leader that is removed reads of it first. It must not make the key that takes
+// the place of the one that it knows.
+func TestARemovedLeaderDoesNotKnowTheNewKey(t *testing.T) {
+	t.Parallel()
+	members := world.StartCluster(t, "acme.example", 3, laboratory)
+	leader := slices.IndexFunc(members, func(n *world.Node) bool { return n.Admin().Status().Leading })
+	gone, other := members[leader], members[(leader+1)%len(members)]
+	remove(t, other, gone.Config.NodeName, url.Values{"compromised": {"true"}})
+	world.Eventually(t, "the keys are sealed anew", func() bool {
+		k := other.Admin().Cluster().Keys
+		return !k.Pending && k.Since > 0
+	})
+	now := kekOf(t, other)
+	names, err := filepath.Glob(gone.Path("private", "kek*"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("it has no key at all: %v", err)
+	}
+	for _, name := range names {
+		if text, err := os.ReadFile(name); err != nil || bytes.Equal(text, now) {
+			t.Errorf("the removed leader knows the key of now: %s, %v", name, err)
+		}
+	}
+}

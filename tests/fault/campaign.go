@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -181,7 +182,38 @@ func (c *campaign) sum() error {
 	fmt.Fprintf(c.o.out, "seed %d: %d faults, %d acknowledged writes, %d turns of authorities, history in %s\n",
 		c.o.seed, total(c.injected), c.acknowledged.Load(), c.turner.turns, filepath.Join(c.o.keep, "history.jsonl"))
 	printInjected(c.o.out, c.injected)
-	return report(c.o.out, c.rec.all())
+	return errors.Join(report(c.o.out, c.rec.all()), c.enough())
+}
+
+// What a long campaign with all faults must have had, to say anything.
+const (
+	longCampaign  = 10 * time.Minute
+	leastFaults   = 60
+	leastWrites   = 10_000
+	leastOfAFault = 1
+)
+
+// enough is an error if a long campaign was less than that.
+func (c *campaign) enough() error {
+	if c.o.only != "" || c.o.time < longCampaign {
+		return nil
+	}
+	var short []string
+	if n := total(c.injected); n < leastFaults {
+		short = append(short, fmt.Sprintf("%d faults, not %d", n, leastFaults))
+	}
+	if n := c.acknowledged.Load(); n < leastWrites {
+		short = append(short, fmt.Sprintf("%d acknowledged writes, not %d", n, leastWrites))
+	}
+	for _, f := range everyFault() {
+		if c.injected[f.name] < leastOfAFault {
+			short = append(short, "no "+f.name)
+		}
+	}
+	if len(short) > 0 {
+		return fmt.Errorf("the campaign was too small to say anything: %s", strings.Join(short, "; "))
+	}
+	return nil
 }
 
 // report prints what must not be, and is an error if there is anything.
