@@ -248,7 +248,11 @@ func TestAMemberWhoseKEKNobodyHasSaysSo(t *testing.T) {
 func TestARemovedLeaderDoesNotKnowTheNewKey(t *testing.T) {
 	t.Parallel()
 	members := world.StartCluster(t, "acme.example", 3, laboratory)
-	leader := slices.IndexFunc(members, func(n *world.Node) bool { return n.Admin().Status().Leading })
+	leader := -1
+	world.Eventually(t, "one leads", func() bool {
+		leader = slices.IndexFunc(members, func(n *world.Node) bool { return n.Admin().Status().Leading })
+		return leader >= 0
+	})
 	gone, other := members[leader], members[(leader+1)%len(members)]
 	remove(t, other, gone.Config.NodeName, url.Values{"compromised": {"true"}})
 	world.Eventually(t, "the keys are sealed anew", func() bool {
