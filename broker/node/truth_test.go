@@ -1,12 +1,14 @@
 package node_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +44,29 @@ type domain struct {
 	members    []*replica.Replica
 	transports []*raft.InmemTransport
 	node       *node.Node // of members[0]
+
+	mu    sync.Mutex
+	byID  map[raft.ServerID]*replica.Replica
+	apart bool // nobody reaches anybody
+}
+
+// line carries calls between the members, while they reach each other.
+type line struct {
+	d    *domain
+	from raft.ServerID
+}
+
+func (l line) Call(ctx context.Context, to raft.ServerID, name string, body []byte) ([]byte, error) {
+	l.d.mu.Lock()
+	m := l.d.byID[to]
+	if l.d.apart {
+		m = nil
+	}
+	l.d.mu.Unlock()
+	if m == nil {
+		return nil, replica.ErrUnreached
+	}
+	return m.Answer(ctx, replica.Peer{ID: l.from}, name, body)
 }
 
 type memory struct{ *raft.InmemStore }
@@ -50,7 +75,7 @@ func (memory) Close() error { return nil }
 
 func newDomain(t *testing.T) *domain {
 	t.Helper()
-	d := &domain{t: t, maker: issue.Domain{Keys: keys.NewMemory(), Cluster: "test", TrustDomain: acme, KeyType: ca.P256}}
+	d := &domain{t: t, byID: map[raft.ServerID]*replica.Replica{}, maker: issue.Domain{Keys: keys.NewMemory(), Cluster: "test", TrustDomain: acme, KeyType: ca.P256}}
 	var servers []raft.Server
 	for n := range 3 {
 		address, transport := raft.NewInmemTransport(raft.ServerAddress(fmt.Sprint("n", n)))
@@ -61,7 +86,11 @@ func newDomain(t *testing.T) *domain {
 		for _, other := range d.transports {
 			d.transports[n].Connect(other.LocalAddr(), other)
 		}
-		d.members = append(d.members, openMember(t, replica.Options{Transport: d.transports[n], ID: server.ID, Servers: servers}))
+		m := openMember(t, replica.Options{Transport: d.transports[n], ID: server.ID, Servers: servers, Line: line{d, server.ID}})
+		d.members = append(d.members, m)
+		d.mu.Lock()
+		d.byID[server.ID] = m
+		d.mu.Unlock()
 	}
 	agent, err := workload.AgentID(acme, "n0")
 	if err != nil {
@@ -85,6 +114,16 @@ func openMember(t *testing.T, opts replica.Options) *replica.Replica {
 		}
 	})
 	return r
+}
+
+// part has nobody reach anybody any more.
+func (d *domain) part() {
+	d.mu.Lock()
+	d.apart = true
+	d.mu.Unlock()
+	for _, transport := range d.transports {
+		transport.DisconnectAll()
+	}
 }
 
 // authority makes an authority of the domain, which nobody has published yet.
@@ -189,9 +228,7 @@ func TestAStaleNodeSpeaksForNobody(t *testing.T) {
 		root, token := d.authority(ca.X509), d.authority(ca.JWT)
 		d.found(root, token)
 		d.signWith(root, token)
-		for _, transport := range d.transports {
-			transport.DisconnectAll()
-		}
+		d.part()
 		time.Sleep(maxStaleness - 10*time.Second)
 		for what, err := range d.answers() {
 			if err != nil {
@@ -212,9 +249,7 @@ func TestANodeThatHeardNoLeaderSpeaksForNobody(t *testing.T) {
 		d := newDomain(t)
 		root, token := d.authority(ca.X509), d.authority(ca.JWT)
 		d.signWith(root, token)
-		for _, transport := range d.transports {
-			transport.DisconnectAll()
-		}
+		d.part()
 		time.Sleep(time.Second)
 		for what, err := range d.answers() {
 			if !errors.Is(err, ca.ErrNotReady) {

@@ -17,9 +17,9 @@ var (
 // boot makes the membership if the directory is new, and starts raft on what
 // is there if it can be believed.
 func (r *Replica) boot(opts Options, snapshots *snapshotFiles) error {
-	heard := newHeardTransport(r.trans, r.voter)
+	ballots := newBallots(r.trans, r.voter)
 	conf := r.config(opts)
-	if err := r.bootstrap(conf, opts.Servers, snapshots, heard); err != nil {
+	if err := r.bootstrap(conf, opts.Servers, snapshots, ballots); err != nil {
 		return err
 	}
 	if err := snapshots.begin(); err != nil {
@@ -34,13 +34,13 @@ func (r *Replica) boot(opts Options, snapshots *snapshotFiles) error {
 	}
 	var running *raft.Raft
 	if err := guarded(func() (err error) { // it panics when it cannot read its log
-		running, err = raft.NewRaft(conf, r.applier, cache, r.store, snapshots, heard)
+		running, err = raft.NewRaft(conf, r.applier, cache, r.store, snapshots, ballots)
 		return err
 	}); err != nil {
 		return fmt.Errorf("start raft in %s: %w", r.dir, err)
 	}
 	r.raft.Store(running)
-	r.calls.Go(func() { heard.relay(r.fresh.vouched, r.stopped) })
+	r.calls.Go(func() { ballots.relay(r.stopped) })
 	return r.checkMembership()
 }
 

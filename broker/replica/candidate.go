@@ -15,7 +15,7 @@ import (
 // the name for nothing else, and writes down the address.
 
 // named is a call for a vote in a name that raft accepts.
-func (t *heardTransport) named(command any) any {
+func (t *ballots) named(command any) any {
 	switch asked := command.(type) {
 	case *raft.RequestVoteRequest:
 		other := *asked

@@ -22,12 +22,13 @@ type cluster struct {
 	t          *testing.T
 	members    []*replica.Replica
 	transports []*raft.InmemTransport
+	board      *switchboard
 }
 
 // newCluster opens three members, whose IDs begin with that of opts, or with n;
 // adapt, if it is not nil, is asked for each.
 func newCluster(t *testing.T, opts replica.Options, adapt func(n int, opts *replica.Options)) *cluster {
-	c := &cluster{t: t}
+	c := &cluster{t: t, board: &switchboard{members: map[raft.ServerID]*replica.Replica{}, cut: map[raft.ServerID]bool{}, carried: map[string]int{}}}
 	var servers []raft.Server
 	for n := range 3 {
 		id := cmp.Or(opts.ID, "n") + raft.ServerID(fmt.Sprint(n))
@@ -39,11 +40,15 @@ func newCluster(t *testing.T, opts replica.Options, adapt func(n int, opts *repl
 	for n := range servers {
 		opts := opts
 		opts.Dir, opts.Transport, opts.ID, opts.Servers = t.TempDir(), c.transports[n], servers[n].ID, servers
-		opts.OpenStore = openMemory
+		opts.OpenStore, opts.Line = openMemory, line{opts.ID, c.board}
 		if adapt != nil {
 			adapt(n, &opts)
 		}
-		c.members = append(c.members, open(t, opts))
+		m := open(t, opts)
+		c.members = append(c.members, m)
+		c.board.mu.Lock()
+		c.board.members[m.ID()] = m
+		c.board.mu.Unlock()
 	}
 	return c
 }
@@ -55,13 +60,30 @@ func (c *cluster) connect(members ...int) {
 			c.transports[a].Connect(c.transports[b].LocalAddr(), c.transports[b])
 		}
 	}
+	c.board.mu.Lock()
+	defer c.board.mu.Unlock()
+	for _, n := range members {
+		if n < len(c.members) {
+			delete(c.board.cut, c.members[n].ID())
+		}
+	}
 }
 
-// isolate cuts one member off in both directions.
-func (c *cluster) isolate(n int) {
+// deafen cuts one member off in both directions, for raft and not for calls.
+func (c *cluster) deafen(n int) {
 	c.transports[n].DisconnectAll()
 	for _, other := range c.transports {
 		other.Disconnect(c.transports[n].LocalAddr())
+	}
+}
+
+// isolate cuts members off for both.
+func (c *cluster) isolate(members ...int) {
+	for _, n := range members {
+		c.deafen(n)
+		c.board.mu.Lock()
+		c.board.cut[c.members[n].ID()] = true
+		c.board.mu.Unlock()
 	}
 }
 
@@ -192,6 +214,48 @@ func TestStalenessIsTheTimeSinceALeaderVouched(t *testing.T) {
 				t.Errorf("together again member %d is stale by %s", n, d)
 			}
 		}
+	})
+}
+
+// What raft's messages say is of the moment when they were sent, which nobody
+// knows: they may have stood in a buffer. So they make no state fresh.
+func TestOnlyAnAnswerMakesTheStateFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{}, nil)
+		leader := c.leader()
+		makeDomain(t, c.members[leader])
+		time.Sleep(3 * time.Second)
+		deaf := (leader + 1) % 3
+		c.board.mu.Lock()
+		c.board.cut[c.members[deaf].ID()] = true // it hears the log, and its questions are not answered
+		c.board.mu.Unlock()
+		last := register(t, c.members[leader], 1)
+		c.agree(last.Index)
+		time.Sleep(time.Minute)
+		if d, _ := c.members[deaf].Staleness(); d < time.Minute {
+			t.Errorf("it asked in vain for a minute, and says that its state is %s old", d)
+		}
+		if d, _ := c.members[leader].Staleness(); d > 2*time.Second {
+			t.Errorf("the leader has a majority without it, and says that its state is %s old", d)
+		}
+	})
+}
+
+// A leader that a majority does not answer knows nothing newer than its question.
+func TestALeaderIsFreshByItsMajorityOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, replica.Options{}, nil)
+		leader := c.leader()
+		makeDomain(t, c.members[leader])
+		time.Sleep(3 * time.Second)
+		c.board.mu.Lock()
+		c.board.cut[c.members[leader].ID()] = true
+		c.board.mu.Unlock()
+		time.Sleep(time.Minute)
+		if d, _ := c.members[leader].Staleness(); d < time.Minute {
+			t.Errorf("nobody answered it for a minute, and it says that its state is %s old", d)
+		}
+		wantCode(t, c.members[leader].Confirm(patience(t)), broker.Unavailable)
 	})
 }
 

@@ -30,6 +30,7 @@ const (
 func (r *Replica) answerCalls() {
 	r.Handle(proposeCall, r.proposed)
 	r.Handle(hereCall, r.here)
+	r.answerVouching()
 	r.Handle(indexCall, func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
 		index, err := r.leaderIndex(ctx)
 		if err != nil {
@@ -158,10 +159,9 @@ func (r *Replica) leaderIndex(ctx context.Context) (uint64, error) {
 	if !r.Leading() {
 		return 0, r.leaderless().refusal
 	}
-	running := r.raft.Load()
-	commit := running.CommitIndex()
-	if err := r.await(running.VerifyLeader); err != nil {
-		return 0, broker.Refuse(broker.Unavailable, "this node may lead no more: %v; try again in a moment", err)
+	commit, err := r.vouch(ctx)
+	if err != nil {
+		return 0, err
 	}
 	for !r.caughtUp(commit) {
 		if !r.rest(ctx) {

@@ -131,7 +131,7 @@ func TestAWriteWhoseLeaderDiesIsDecidedOnce(t *testing.T) {
 				if early {
 					c.board.watch(func(_ context.Context, to raft.ServerID, name string) error {
 						if name == "propose" && to == c.members[leader].ID() {
-							c.cluster.isolate(leader) // it hears the write, and nobody hears it
+							c.deafen(leader) // it hears the write, and nobody hears it
 						}
 						return nil
 					}, die)
@@ -217,7 +217,7 @@ func TestAMemberThatHearsNoLeaderAsksAround(t *testing.T) {
 		if leader != leads {
 			hand(t, c.cluster, leader, leads)
 		}
-		c.cluster.isolate(lost) // raft reaches it not, calls go through
+		c.deafen(lost) // raft reaches it not, calls go through
 		time.Sleep(3 * time.Second)
 		if s := c.members[lost].Status(); s.Leader != "" {
 			t.Fatalf("it believes that %s leads", s.Leader)

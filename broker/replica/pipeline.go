@@ -13,8 +13,8 @@ import (
 // gets heartbeats and no entries until another node leads.
 
 // AppendEntriesPipeline implements raft.Transport: every answer is taken at once.
-func (h *heardTransport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
-	inner, err := h.Transport.AppendEntriesPipeline(id, target)
+func (b *ballots) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
+	inner, err := b.Transport.AppendEntriesPipeline(id, target)
 	if err != nil {
 		return nil, err
 	}

@@ -101,6 +101,7 @@ type Replica struct {
 	raft        atomic.Pointer[raft.Raft] // nil while it is being started
 
 	fresh     *freshness
+	rounds    rounds
 	leading   *leadership
 	notify    chan bool // raft's word on leadership
 	proposals proposals

@@ -14,7 +14,7 @@ const (
 	manyVoters = 500 * time.Millisecond
 )
 
-// lookInterval is how often a leader asks a quorum whether it still leads.
+// lookInterval is how often the replica looks after itself.
 const lookInterval = time.Second
 
 var errStopped = errors.New("the replica has stopped")
@@ -23,6 +23,7 @@ var errStopped = errors.New("the replica has stopped")
 func (r *Replica) start() {
 	r.retime(raft.Configuration{Servers: r.members()})
 	r.work.Go(r.run)
+	r.work.Go(r.keepAsking)
 	if r.stream != nil {
 		server := r.exchange()
 		r.calls.Go(func() { _ = server.Serve(r.stream.calls) }) // ends with its listener
@@ -126,16 +127,8 @@ func (r *Replica) look() {
 		}
 	}
 	r.tidy()
-	if running.State() != raft.Leader {
-		return
-	}
-	if !r.Leading() {
+	if running.State() == raft.Leader && !r.Leading() {
 		r.begin()
-		return
-	}
-	at, commit := time.Now(), running.CommitIndex()
-	if err := r.await(running.VerifyLeader); err == nil {
-		r.fresh.vouched(commit, at)
 	}
 }
 

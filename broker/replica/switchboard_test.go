@@ -76,26 +76,11 @@ func (b *switchboard) watch(before, after hook) {
 	b.before, b.after = before, after
 }
 
-// company is a cluster whose members call each other.
-type company struct {
-	*cluster
-	board *switchboard
-}
+// company is a cluster whose members' calls can be cut off too.
+type company struct{ *cluster }
 
 func newCompany(t *testing.T, opts replica.Options, adapt func(n int, opts *replica.Options)) *company {
-	board := &switchboard{members: map[raft.ServerID]*replica.Replica{}, cut: map[raft.ServerID]bool{}, carried: map[string]int{}}
-	c := newCluster(t, opts, func(n int, opts *replica.Options) {
-		opts.Line = line{opts.ID, board}
-		if adapt != nil {
-			adapt(n, opts)
-		}
-	})
-	board.mu.Lock()
-	defer board.mu.Unlock()
-	for _, m := range c.members {
-		board.members[m.ID()] = m
-	}
-	return &company{c, board}
+	return &company{newCluster(t, opts, adapt)}
 }
 
 // led is a company with a domain and a leader, which comes first.
@@ -121,24 +106,4 @@ func found(t *testing.T, r *replica.Replica) uint64 {
 	t.Helper()
 	makeDomain(t, r)
 	return r.View().Index()
-}
-
-// isolate cuts members off, for raft and for calls.
-func (c *company) isolate(members ...int) {
-	for _, n := range members {
-		c.cluster.isolate(n)
-		c.board.mu.Lock()
-		c.board.cut[c.members[n].ID()] = true
-		c.board.mu.Unlock()
-	}
-}
-
-// connect lets members talk to each other again.
-func (c *company) connect(members ...int) {
-	c.cluster.connect(members...)
-	c.board.mu.Lock()
-	defer c.board.mu.Unlock()
-	for _, n := range members {
-		delete(c.board.cut, c.members[n].ID())
-	}
 }

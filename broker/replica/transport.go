@@ -1,10 +1,6 @@
 package replica
 
-import (
-	"time"
-
-	"github.com/hashicorp/raft"
-)
+import "github.com/hashicorp/raft"
 
 // Transport carries raft's calls between members.
 type Transport interface {
@@ -13,60 +9,34 @@ type Transport interface {
 	raft.WithClose
 }
 
-// heardTransport is a transport that tells freshness what leaders say. raft's
-// own time of last contact is no measure: a heartbeat names no index, and
-// granting a vote counts as contact.
-type heardTransport struct {
+// ballots is a transport that has candidates ask in a name that raft accepts
+// (candidate.go), and whose pipelines wait for nobody (pipeline.go).
+type ballots struct {
 	Transport
 	calls chan raft.RPC
-	voter func(id []byte) []byte // see candidate.go
+	voter func(id []byte) []byte
 }
 
-func newHeardTransport(inner Transport, voter func([]byte) []byte) *heardTransport {
-	return &heardTransport{Transport: inner, calls: make(chan raft.RPC), voter: voter}
+func newBallots(inner Transport, voter func([]byte) []byte) *ballots {
+	return &ballots{Transport: inner, calls: make(chan raft.RPC), voter: voter}
 }
 
 // Consumer implements raft.Transport.
-func (t *heardTransport) Consumer() <-chan raft.RPC { return t.calls }
+func (b *ballots) Consumer() <-chan raft.RPC { return b.calls }
 
-// relay passes calls on to raft until done is closed. One call is with raft at
-// a time, as raft itself would have it.
-func (t *heardTransport) relay(heard func(commit uint64, at time.Time), done <-chan struct{}) {
+// relay passes calls on to raft until done is closed.
+func (b *ballots) relay(done <-chan struct{}) {
 	for {
 		select {
-		case call := <-t.Transport.Consumer():
-			call.Command = t.named(call.Command)
-			t.pass(call, heard, done)
+		case call := <-b.Transport.Consumer():
+			call.Command = b.named(call.Command)
+			select {
+			case b.calls <- call:
+			case <-done:
+				return
+			}
 		case <-done:
 			return
 		}
-	}
-}
-
-func (t *heardTransport) pass(call raft.RPC, heard func(uint64, time.Time), done <-chan struct{}) {
-	entries, ok := call.Command.(*raft.AppendEntriesRequest)
-	if !ok || entries.LeaderCommitIndex == 0 {
-		select {
-		case t.calls <- call:
-		case <-done:
-		}
-		return
-	}
-	at := time.Now()
-	answered := make(chan raft.RPCResponse, 1) // raft answers once and must not wait for us
-	forwarded := call
-	forwarded.RespChan = answered
-	select {
-	case t.calls <- forwarded:
-	case <-done:
-		return
-	}
-	select {
-	case response := <-answered:
-		if r, ok := response.Response.(*raft.AppendEntriesResponse); ok && response.Error == nil && r.Success {
-			heard(entries.LeaderCommitIndex, at)
-		}
-		call.RespChan <- response // has room for one
-	case <-done:
 	}
 }
