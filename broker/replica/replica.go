@@ -143,7 +143,7 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 func newReplica(opts Options) *Replica {
 	r := &Replica{
 		log: opts.Log, dir: opts.Dir, snapshotEntries: cmp.Or(opts.SnapshotEntries, snapshotEntries),
-		answering: opts.Answering, dismissing: make(chan struct{}, 1), now: opts.Now, clocksAgree: opts.ClocksAgree,
+		answering: opts.Answering, dismissing: make(chan struct{}, 1), rounds: rounds{turn: make(chan struct{}, 1)}, now: opts.Now, clocksAgree: opts.ClocksAgree,
 		stop: newFailstop(), feed: feed.New(), leading: newLeadership(),
 		notify:  make(chan bool, 16), // raft waits when it is full; leadership turns once an election
 		closing: make(chan struct{}), stopped: make(chan struct{}),

@@ -39,7 +39,8 @@ type round struct {
 
 // rounds are one that goes on, at most, and the next one.
 type rounds struct {
-	turn sync.Mutex // held by the one that goes on
+	turn   chan struct{}          // held by the one that goes on
+	silent map[raft.ServerID]bool // who did not answer last time; under turn
 
 	mu   sync.Mutex
 	next *round
@@ -117,8 +118,8 @@ func (r *Replica) vouch(ctx context.Context) (commit uint64, err error) {
 
 // hold holds a round when its turn has come. Who comes from then on waits for another.
 func (r *Replica) hold(mine *round) {
-	r.rounds.turn.Lock()
-	defer r.rounds.turn.Unlock()
+	r.rounds.turn <- struct{}{}
+	defer func() { <-r.rounds.turn }()
 	r.rounds.mu.Lock()
 	r.rounds.next = nil
 	r.rounds.mu.Unlock()
@@ -137,41 +138,79 @@ func (r *Replica) hold(mine *round) {
 	mine.err = r.undisputed(ctx, term)
 }
 
-// undisputed asks all other voters for their terms, and is nil as soon as a majority,
-// this node with it, is in none that is newer.
+// hedgeTime is how long those who answered last time are waited for, before the
+// others are asked too.
+const hedgeTime = 100 * time.Millisecond
+
+// undisputed asks other voters for their terms, and is nil as soon as a majority,
+// this node with it, is in none that is newer. Who did not answer last time is asked
+// only if the others are not enough: nobody dials a dead member many times a second.
 func (r *Replica) undisputed(ctx context.Context, term uint64) error {
-	var others []raft.ServerID
-	voters, agree := 0, 0
+	voters, agree, likely, rest := r.electorate()
+	terms := make(chan answered, len(likely)+len(rest))
+	waiting := 0
+	ask := func(ids []raft.ServerID) {
+		waiting += len(ids)
+		for _, id := range ids {
+			go func() { terms <- answered{id, r.termOf(ctx, id)} }() // each ends with ctx
+		}
+	}
+	ask(likely)
+	hedge := time.NewTimer(hedgeTime)
+	defer hedge.Stop()
+	for agree*2 <= voters {
+		if waiting == 0 {
+			if len(rest) == 0 {
+				return broker.Refuse(broker.Unavailable, "this node may lead no more: %d of %d that vote have answered; try again in a moment", agree, voters)
+			}
+			ask(rest)
+			rest = nil
+		}
+		select {
+		case a := <-terms:
+			waiting--
+			r.rounds.silent[a.by] = a.term == 0
+			switch {
+			case a.term > term:
+				return broker.Refuse(broker.Unavailable, "this node leads no more: there is a newer term (%d, this one is %d); try again in a moment", a.term, term)
+			case a.term > 0:
+				agree++
+			}
+		case <-hedge.C:
+			ask(rest)
+			rest = nil
+		}
+	}
+	return nil
+}
+
+// answered is a member's term; 0 if it did not answer.
+type answered struct {
+	by   raft.ServerID
+	term uint64
+}
+
+// electorate is how many vote, whether this node does (1 or 0), and the others: those
+// who are likely to answer, and the rest. r.rounds.turn is held.
+func (r *Replica) electorate() (voters, own int, likely, rest []raft.ServerID) {
+	if r.rounds.silent == nil {
+		r.rounds.silent = map[raft.ServerID]bool{}
+	}
 	for _, m := range r.members() {
 		if m.Suffrage != raft.Voter {
 			continue
 		}
 		voters++
-		if m.ID == r.me.id {
-			agree++
-		} else {
-			others = append(others, m.ID)
+		switch {
+		case m.ID == r.me.id:
+			own = 1
+		case r.rounds.silent[m.ID]:
+			rest = append(rest, m.ID)
+		default:
+			likely = append(likely, m.ID)
 		}
 	}
-	terms := make(chan uint64, len(others))
-	for _, id := range others {
-		go func() { terms <- r.termOf(ctx, id) }() // each ends with ctx
-	}
-	for range others {
-		if agree*2 > voters {
-			break
-		}
-		switch known := <-terms; {
-		case known > term:
-			return broker.Refuse(broker.Unavailable, "this node leads no more: there is a newer term (%d, this one is %d); try again in a moment", known, term)
-		case known > 0:
-			agree++
-		}
-	}
-	if agree*2 <= voters {
-		return broker.Refuse(broker.Unavailable, "this node may lead no more: %d of %d that vote have answered; try again in a moment", agree, voters)
-	}
-	return nil
+	return voters, own, likely, rest
 }
 
 // termOf asks a member for its term; 0 if it does not answer.
