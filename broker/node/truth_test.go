@@ -143,6 +143,9 @@ func (d *domain) found(authorities ...ca.Authority) {
 	d.propose(state.Bootstrap{ClusterID: "test", TrustDomain: acme, Settings: state.DefaultSettings(), Authorities: authorities})
 	d.register(false)
 	d.propose(state.PutEntry{Entry: workload.Entry{ID: "billing", SPIFFEID: billing, Selectors: one}})
+	for heard := false; !heard; _, heard = d.members[0].Staleness() {
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // register makes the node's agent, or bans it.

@@ -65,7 +65,6 @@ func (k knocker) knock(ctx context.Context) error {
 // RELIABILITY §1, row 4: a join token is consumed once, whoever uses it wherever, and
 // whoever leads.
 func TestAJoinTokenIsUsedOnceByACrowdWhileTheLeaderDies(t *testing.T) {
-	t.Parallel()
 	for name, slow := range map[string][]string{"with the use on its own disk": {"n1"}, "with the use on its way to the others": {"n2", "n3"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

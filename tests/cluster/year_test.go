@@ -127,7 +127,6 @@ func (s *stage) guest(n int, do func(what string, err error)) {
 // The node is started every twelfth day, for a few minutes; it is off between, so that a
 // year of timers need not be lived through.
 func TestAYearLeavesNothingThatGrows(t *testing.T) {
-	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		s.around.SnapshotEntries, s.around.TrailingEntries = 256, 64
