@@ -102,6 +102,7 @@ type Replica struct {
 
 	fresh     *freshness
 	rounds    rounds
+	ledTerm   atomic.Uint64 // the term in which this node began to lead last
 	leading   *leadership
 	notify    chan bool // raft's word on leadership
 	proposals proposals

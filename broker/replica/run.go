@@ -105,11 +105,12 @@ func (r *Replica) turn(leads bool) {
 // then does this node lead.
 func (r *Replica) begin() {
 	running := r.raft.Load()
-	at := time.Now()
+	at, term := time.Now(), running.CurrentTerm()
 	if err := r.await(func() raft.Future { return running.Barrier(0) }); err != nil {
 		r.log.Info("leadership was won and could not be begun", "error", err)
 		return // it was lost again, or look tries once more
 	}
+	r.ledTerm.Store(term)
 	r.fresh.vouched(running.CommitIndex(), at)
 	r.leading.set(true)
 	r.tidy()

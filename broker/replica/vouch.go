@@ -132,9 +132,14 @@ func (r *Replica) hold(mine *round) {
 		mine.err = r.leaderless().refusal
 		return
 	}
-	running := r.raft.Load()
-	term := running.CurrentTerm()
+	// Not the term of now: this node may have lost its leadership this moment, and
+	// what is committed since it would not know.
+	running, term := r.raft.Load(), r.ledTerm.Load()
 	mine.commit = running.CommitIndex()
+	if now := running.CurrentTerm(); now != term {
+		mine.err = r.leaderless().refusal
+		return
+	}
 	mine.err = r.undisputed(ctx, term)
 }
 
